@@ -1,0 +1,61 @@
+"""Segment, look at, correct and learn 3D vessel volumes of any size.
+
+The names below are the public Python API; they are loaded on first use, so that importing the package loads
+neither torch nor napari.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_vesselkd.checkpoints import CheckpointRegistry
+    from napari_vesselkd.geometry import Region
+    from napari_vesselkd.inference import SegmentConfig, preflight, segment
+    from napari_vesselkd.measure import evaluate
+    from napari_vesselkd.phantoms import make_phantom
+    from napari_vesselkd.projections import mip
+    from napari_vesselkd.volume import Volume, convert, measure_intensity_window, open_volume
+
+_HOME = {
+    "CheckpointRegistry": "checkpoints",
+    "Region": "geometry",
+    "SegmentConfig": "inference",
+    "Volume": "volume",
+    "convert": "volume",
+    "evaluate": "measure",
+    "make_phantom": "phantoms",
+    "measure_intensity_window": "volume",
+    "mip": "projections",
+    "open_volume": "volume",
+    "preflight": "inference",
+    "segment": "inference",
+}
+
+__version__ = version("napari-vesselkd")
+__all__ = [
+    "CheckpointRegistry",
+    "Region",
+    "SegmentConfig",
+    "Volume",
+    "convert",
+    "evaluate",
+    "make_phantom",
+    "measure_intensity_window",
+    "mip",
+    "open_volume",
+    "preflight",
+    "segment",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"napari_vesselkd.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,15 @@
+"""Fixtures shared by all tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def vesselkd_data() -> Path:
+    """Return the folder of real volumes, or skip where there is none."""
+    folder = os.environ.get("VESSELKD_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("real volumes: set VESSELKD_DATA to their folder")
+    return Path(folder)
