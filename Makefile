@@ -1,0 +1,17 @@
+# Two commands for everybody: `make demo` and `make test`. Each does its own set-up.
+.PHONY: demo test check weights clean
+
+demo:            ## the main job on the bundled sample: a window where there is a display, else files
+	@scripts/setup.sh demo
+	@.venv/bin/vesselkd demo $(ARGS)
+
+test:            ## the whole suite, window tests included (ARGS="tests/volume -k zarr" for a part)
+	@scripts/setup.sh test
+	@.venv/bin/python -m pytest $(ARGS)
+
+check:           ## what pre-commit runs: style, types, layers, spelling, manifest
+	@scripts/setup.sh test
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/pre-commit run --all-files --show-diff-on-failure
+
+clean:
+	rm -rf .venv dist build vesselkd-demo
