@@ -85,7 +85,9 @@ python_environment() {
   [ -x .venv/bin/python ] && .venv/bin/python -c '' >/dev/null 2>&1 || "$python" -m venv --clear .venv
   .venv/bin/python -m pip install -q --disable-pip-version-check uv
   # uv does not read pip's settings: hand over the folder of local wheels, where one is set.
-  if [ -n "${PIP_FIND_LINKS:-}" ]; then export UV_FIND_LINKS=${UV_FIND_LINKS:-${PIP_FIND_LINKS// /,}}; fi
+  local wheels
+  wheels=${PIP_FIND_LINKS:-$(.venv/bin/python -m pip config get global.find-links 2>/dev/null || true)}
+  if [ -n "$wheels" ]; then export UV_FIND_LINKS=${UV_FIND_LINKS:-${wheels// /,}}; fi
   .venv/bin/python -m uv pip install -q --python .venv/bin/python -c constraints.txt -e '.[dev]'
   printf '%s' "$stamp $PWD" >"$ready"
 }
