@@ -1,0 +1,6 @@
+"""Synthetic vessel volumes with exact ground truth: the sample data, the test fixture and the training set."""
+
+from napari_vesselkd.phantoms.config import PhantomConfig
+from napari_vesselkd.phantoms.phantom import Phantom, make_phantom
+
+__all__ = ["Phantom", "PhantomConfig", "make_phantom"]
