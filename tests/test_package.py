@@ -1,4 +1,4 @@
-"""Promises of the package as a whole: what importing it loads, what the wheel holds, what the engine needs."""
+"""Promises of the package as a whole: what importing loads, what the wheel holds, what the engine needs."""
 
 import subprocess
 import sys
@@ -12,9 +12,11 @@ ROOT = Path(__file__).parents[1]
 NO_QT = """
 import importlib.abc, sys
 
+QT = {"napari", "qtpy", "magicgui", "superqt", "PyQt5", "PyQt6", "PySide2", "PySide6"}
+
 class NoQt(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"napari", "qtpy", "magicgui", "superqt", "PyQt5", "PyQt6", "PySide2", "PySide6"}:
+        if name.split(".")[0] in QT:
             raise ModuleNotFoundError(f"{name} is blocked in this test", name=name)
 
 sys.meta_path.insert(0, NoQt())

@@ -1,7 +1,8 @@
 """Regions and voxel sizes.
 
 Notation: z, y, x are the axes of a volume in storage order; a region is a half-open box of voxels
-``[start, stop)`` in (z, y, x); a voxel size is (z, y, x) in micrometres. A 2D image is a volume with one slice.
+``[start, stop)`` in (z, y, x); a voxel size is (z, y, x) in micrometres. A 2D image is
+a volume with one slice.
 """
 
 from __future__ import annotations
