@@ -1,0 +1,89 @@
+"""MHA, MHD and NRRD through SimpleITK: the header at once, voxels region by region."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_vesselkd.errors import UnsupportedSourceError
+from napari_vesselkd.volume.sources.found import Found, damaged, voxel_size_of
+
+UM_PER_MM = 1e3
+
+
+def open_itk(path: Path) -> Found:
+    """Open a MetaImage or NRRD file; spacing and origin are taken as mm, as ITK does.
+
+    Raises
+    ------
+    CorruptSourceError
+        If the header cannot be read, or promises more than the file holds.
+    UnsupportedSourceError
+        If its voxels are vectors other than RGB, or complex numbers.
+    """
+    import SimpleITK
+
+    reader = SimpleITK.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+        size, ndim = reader.GetSize(), reader.GetDimension()
+        kind = SimpleITK.GetPixelIDValueAsString(reader.GetPixelID())
+    except RuntimeError as error:
+        raise damaged(path, "cannot be read", error) from error
+    if ndim not in (2, 3):
+        raise UnsupportedSourceError(f"{path} is not a volume", value=f"{ndim} axes", limit="2 or 3 axes")
+    array = ItkArray(path, tuple(reversed(size)), kind, int(reader.GetNumberOfComponents()))
+    spacing = dict(zip("xyz", (value * UM_PER_MM for value in reader.GetSpacing()), strict=False))
+    straight = np.allclose(np.reshape(reader.GetDirection(), (ndim, ndim)), np.eye(ndim))
+    origin = [value * UM_PER_MM if straight else 0.0 for value in reader.GetOrigin()] + [0.0]
+    return Found(
+        format="nrrd" if path.suffix.lower() in (".nrrd", ".nhdr") else "mha",
+        arrays=(array,),
+        axes="zyx"[-ndim:] + ("s" if array.samples > 1 else ""),
+        voxel_sizes_um=(voxel_size_of(spacing),),
+        origin_um=(origin[2], origin[1], origin[0]),
+    )
+
+
+class ItkArray:
+    """A (z, y, x) or (z, y, x, s) array read through ITK's region reader, which keeps no file open."""
+
+    def __init__(self, path: Path, shape: tuple[int, ...], kind: str, samples: int) -> None:
+        self.path, self.samples = path, samples
+        self.dtype = _dtype(path, kind)
+        self.shape = (*shape, samples) if samples > 1 else shape
+        self.ndim = len(self.shape)
+
+    def __getitem__(self, index: tuple[Any, ...]) -> npt.NDArray[Any]:
+        import SimpleITK
+
+        space = index[: self.ndim - 1] if self.samples > 1 else index
+        ranges = [range(*key.indices(n)) for key, n in zip(space, self.shape, strict=False)]
+        if any(len(steps) == 0 for steps in ranges):
+            return np.empty([len(steps) for steps in ranges], self.dtype)
+        reader = SimpleITK.ImageFileReader()
+        reader.SetFileName(str(self.path))
+        reader.SetExtractIndex([steps[0] for steps in reversed(ranges)])
+        reader.SetExtractSize([steps[-1] - steps[0] + 1 for steps in reversed(ranges)])
+        try:
+            block = SimpleITK.GetArrayFromImage(reader.Execute())
+        except RuntimeError as error:
+            raise damaged(self.path, "cannot be read", error) from error
+        steps = tuple(slice(None, None, steps.step) for steps in ranges)
+        return np.asarray(block[(*steps, *index[len(space) :])])
+
+
+def _dtype(path: Path, kind: str) -> np.dtype[Any]:
+    """Return the numpy type of ITK's "16-bit unsigned integer", "vector of 32-bit float", ..."""
+    bits = "".join(letter for letter in kind if letter.isdigit())
+    if "complex" in kind or not bits:
+        raise UnsupportedSourceError(
+            f"{path} has voxels that are not gray values", value=kind, remedy="Save its magnitude as float32"
+        )
+    if "float" in kind:
+        return np.dtype(f"f{int(bits) // 8}")
+    return np.dtype(f"{'u' if 'unsigned' in kind else 'i'}{int(bits) // 8}")
