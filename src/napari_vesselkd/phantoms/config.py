@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
 from napari_vesselkd.errors import InvalidInputError
 from napari_vesselkd.geometry import Shape, VoxelSize, checked_voxel_size
+from napari_vesselkd.phantoms.appearance import check_fixed
 
 SCENES = ("capillary", "pial", "tree", "sparse")
 MODALITIES = ("two_photon", "light_sheet", "angiography")
@@ -48,6 +49,9 @@ class PhantomConfig:
     label_inflation : float
         How much fatter than the tube the label is, in standard deviations of the point spread function,
         per axis. People who annotate include part of the blurred rim; 0 gives the bare tubes.
+    appearance : mapping of str to float
+        Parameters of the imaging model to fix, by their names in
+        `napari_vesselkd.phantoms.appearance.Appearance`, for example ``{"photons": 50, "bits": 8}``.
     """
 
     shape: Shape = DEFAULT_SHAPE
@@ -56,7 +60,8 @@ class PhantomConfig:
     scene: str | None = None
     modality: str | None = None
     density: float | None = None
-    label_inflation: float = 0.7
+    label_inflation: float = 0.9
+    appearance: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_shape(self.shape)
@@ -68,6 +73,7 @@ class PhantomConfig:
         _check_choice("modality", self.modality, MODALITIES)
         _check_range("density", self.density, 0.0, 1.0)
         _check_range("label inflation", self.label_inflation, 0.0, 3.0)
+        check_fixed(self.appearance)
 
 
 def _check_shape(shape: Sequence[int]) -> None:
@@ -103,7 +109,7 @@ def draw_open_fields(config: PhantomConfig, rng: np.random.Generator) -> dict[st
         "voxel_size_um": draw_voxel_size(modality, rng),
         "density": float(rng.uniform()),
     }
-    given = {field.name: getattr(config, field.name) for field in fields(config)}
+    given = {entry.name: getattr(config, entry.name) for entry in fields(config)}
     return {name: drawn[name] if value is None else value for name, value in given.items()}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import networkx as nx
@@ -10,10 +10,20 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_vesselkd.geometry import VoxelSize
+from napari_vesselkd.phantoms.appearance import Appearance, draw_appearance
 from napari_vesselkd.phantoms.config import PhantomConfig, draw_open_fields
-from napari_vesselkd.phantoms.imaging import draw_optics, picture
+from napari_vesselkd.phantoms.imaging import picture
 from napari_vesselkd.phantoms.network import build_network, segments_of
 from napari_vesselkd.phantoms.raster import signed_distance
+
+SAMPLE = PhantomConfig(
+    shape=(96, 256, 256),
+    seed=7,
+    voxel_size_um=(2.0, 1.0, 1.0),
+    scene="capillary",
+    modality="two_photon",
+    density=0.6,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +38,7 @@ class Phantom:
         Centrelines; see `napari_vesselkd.phantoms.network`.
     voxel_size_um : tuple of float, (z, y, x)
     params : dict
-        The resolved configuration and the drawn optics.
+        The configuration with all random choices filled in; the imaging model's under "appearance".
     """
 
     image: npt.NDArray[np.uint16]
@@ -39,21 +49,33 @@ class Phantom:
 
 
 def make_phantom(config: PhantomConfig) -> Phantom:
-    """Return the phantom of `config`; the same config gives identical arrays."""
-    streams = [np.random.default_rng(s) for s in np.random.SeedSequence(config.seed).spawn(4)]
+    """Return the phantom of `config`; the same config gives identical arrays.
+
+    The label is 1 where the voxel's centre lies in a tube thickened by ``label_inflation`` standard
+    deviations of the point spread function per axis, which is about what people mark who annotate blurred
+    images: in seven annotated two-photon stacks the outermost marked voxels have .06 to .33 of the local
+    vessel's brightness.
+    """
+    streams = [np.random.default_rng(s) for s in np.random.SeedSequence(int(config.seed)).spawn(4)]
     fields = draw_open_fields(config, streams[0])
     size: VoxelSize = fields["voxel_size_um"]
     graph = build_network(fields, streams[1])
     segments = segments_of(graph)
-    optics = draw_optics(fields["modality"], size, streams[2])
-    inflation = tuple(config.label_inflation * psf for psf in optics.psf_um)
+    look = draw_appearance(fields["modality"], size, config.appearance, streams[2])
+    inflation = label_inflation_um(look, config.label_inflation)
     distance, _ = signed_distance(
-        segments,
-        config.shape,
-        size,
-        reach_um=0.5 * max(size),
-        inflation_um=(inflation[0], inflation[1], inflation[2]),
+        segments, config.shape, size, reach_um=0.5 * max(size), inflation_um=inflation
     )
-    image = picture(segments, config.shape, size, fields["modality"], optics, streams[3])
-    params = {**fields, "psf_um": optics.psf_um, "psf_tail": optics.tail, "label_inflation_um": inflation}
+    image = picture(graph, segments, config.shape, size, look, streams[3])
+    params = {**fields, "label_inflation_um": inflation, "appearance": asdict(look)}
     return Phantom(image, (distance <= 0).astype(np.uint8), graph, size, params)
+
+
+def label_inflation_um(look: Appearance, inflation: float) -> VoxelSize:
+    """Return by how much (z, y, x) in um the label is thicker than the tubes."""
+    return (inflation * look.psf_z_um, inflation * look.psf_xy_um, inflation * look.psf_xy_um)
+
+
+def sample_phantom() -> Phantom:
+    """Return the phantom of napari's sample menu and of the demo: 96 x 256 x 256 voxels, always the same."""
+    return make_phantom(SAMPLE)

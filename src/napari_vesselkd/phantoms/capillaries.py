@@ -1,0 +1,98 @@
+"""Looping capillary beds: the edges of a Voronoi diagram of random cells, thinned, merged and curled."""
+
+from __future__ import annotations
+
+import networkx as nx
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import Voronoi, cKDTree
+
+from napari_vesselkd.phantoms.paths import add_edge, add_node, bridge, wavy_radius
+
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+MAX_CELLS = 2500
+
+
+def add_capillaries(
+    graph: nx.Graph,
+    extent: F64,
+    spacing_um: float,
+    radius_um: float,
+    tortuosity: float,
+    rng: np.random.Generator,
+) -> None:
+    """Add a looping bed that fills the box `extent` (um) and goes on a little beyond it.
+
+    Parameters
+    ----------
+    spacing_um : float
+        Edge of the cube that each cell of the diagram fills on average.
+    tortuosity : float
+        Amplitude of a branch's curling relative to its length.
+    """
+    places, links = _thinned_diagram(extent, spacing_um, rng)
+    names = {int(place): add_node(graph, places[place], 0) for place in np.unique(links)}
+    widths = radius_um * np.exp(rng.normal(0, 0.22, size=len(places)))
+    for a, b in links:
+        points = bridge(places[a], places[b], tortuosity, 1.3 * radius_um, rng)
+        radius = wavy_radius(float(widths[a]), float(widths[b]), len(points), rng)
+        add_edge(graph, names[int(a)], names[int(b)], points, radius, "capillary")
+
+
+def _thinned_diagram(extent: F64, spacing_um: float, rng: np.random.Generator) -> tuple[F64, I64]:
+    """Return node positions (M, 3) in um and links (E, 2): a third of the edges is left out."""
+    margin = 1.2 * spacing_um
+    low, high = -margin * np.ones(3), extent + margin
+    count = int(np.clip(np.prod((high - low) / spacing_um), 12, MAX_CELLS))
+    diagram = Voronoi(rng.uniform(low, high, size=(count, 3)))
+    pairs = {
+        (min(a, b), max(a, b))
+        for ridge in diagram.ridge_vertices
+        for a, b in zip(ridge, ridge[1:] + ridge[:1], strict=True)
+        if min(a, b) >= 0
+    }
+    links = np.array(sorted(pairs), dtype=np.int64)
+    within = np.all((diagram.vertices > low) & (diagram.vertices < high), axis=1)
+    links = links[within[links].all(1)]
+    places, links = _merge_close(diagram.vertices, links, 0.2 * spacing_um)
+    length = np.linalg.norm(places[links[:, 0]] - places[links[:, 1]], axis=1)
+    left_out = float(rng.uniform(0.25, 0.5))
+    return places, links[(length < 3 * spacing_um) & (rng.uniform(size=len(links)) > left_out)]
+
+
+def _merge_close(places: F64, links: I64, closest_um: float) -> tuple[F64, I64]:
+    """Merge nodes joined by links shorter than `closest_um` into their centre; drop doubled links."""
+    length = np.linalg.norm(places[links[:, 0]] - places[links[:, 1]], axis=1)
+    short = links[length < closest_um]
+    matrix = coo_array((np.ones(len(short)), (short[:, 0], short[:, 1])), shape=(len(places),) * 2)
+    count, group = connected_components(matrix, directed=False)
+    sizes = np.bincount(group, minlength=count)[:, None]
+    merged = np.stack([np.bincount(group, places[:, axis], count) for axis in range(3)], axis=1) / sizes
+    renamed = np.sort(group[links].astype(np.int64), axis=1)
+    renamed = renamed[renamed[:, 0] != renamed[:, 1]]
+    return merged, np.unique(renamed, axis=0)
+
+
+def join_trees(graph: nx.Graph, reach_um: float, rng: np.random.Generator) -> None:
+    """Connect each free end of a tree to the nearest capillary node within `reach_um`."""
+    bed = [n for n, tree in graph.nodes(data="tree") if tree == 0]
+    ends = [n for n, tree in graph.nodes(data="tree") if tree > 0 and graph.degree(n) == 1]
+    if not bed or not ends:
+        return
+    finder = cKDTree([graph.nodes[n]["pos_um"] for n in bed])
+    for end in ends:
+        distance, nearest = finder.query(graph.nodes[end]["pos_um"])
+        (edge,) = (data for _, data in graph[end].items())
+        if distance > reach_um or distance == 0 or edge["kind"] != "tree":
+            continue
+        target = bed[int(nearest)]
+        first = float(min(edge["radius_um"][0], edge["radius_um"][-1]))
+        last = float(next(iter(graph[target].values()))["radius_um"].mean())
+        a, b = (np.asarray(graph.nodes[n]["pos_um"]) for n in (end, target))
+        points = bridge(a, b, 0.08, max(last, 0.5), rng)
+        add_edge(
+            graph, end, target, points, wavy_radius(min(first, 2 * last), last, len(points), rng), "capillary"
+        )
