@@ -1,7 +1,7 @@
 """GroupNorm that can be frozen, so that a prediction no longer depends on the block it was computed in.
 
 Live GroupNorm takes its statistics over the whole block: the same voxel gets another value in another
-block, and no halo repairs that. Frozen statistics are numbers stored in the checkpoint; the net is then a fixed
+block, and no halo repairs that. Frozen statistics are numbers stored in the checkpoint: the net is a fixed
 local function, and what is computed in blocks with enough halo equals what is computed in one piece.
 
 Notation: B batch, C channels, G groups, V voxels.
