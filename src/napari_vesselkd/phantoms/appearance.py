@@ -22,6 +22,9 @@ class Appearance:
 
     Attributes
     ----------
+    clarity : float
+        The least contrast of the dimmer vessels (30th percentile of tube voxels), in standard deviations of
+        tissue and noise; where the other parameters give less, all vessels are made brighter.
     branch_spread, tree_spread, field_spread : float
         Log standard deviations of vessel brightness: between branches, between trees, slowly in space.
     thin_dimming : float
@@ -59,6 +62,7 @@ class Appearance:
         Contrast curve; 8, 12 or 16; brightest percentile and zero level as shares of full scale.
     """
 
+    clarity: float
     branch_spread: float
     tree_spread: float
     field_spread: float
@@ -165,6 +169,7 @@ def draw_appearance(
     axial = max(lateral * span(1.0, 2.5), z * ratio(0.4, 1.4))
     bits = float(rng.choice([8, 12, 16], p=[0.55, 0.2, 0.25]))
     drawn = Appearance(
+        clarity=span(1.5, 6.0),
         branch_spread=span(0.0, 0.6),
         tree_spread=span(0.0, 0.8) if not angiography else span(0.0, 0.3),
         field_spread=span(0.0, 0.45) if not angiography else span(0.0, 0.15),
@@ -187,9 +192,9 @@ def draw_appearance(
         shadow=sometimes(0.6 if two_photon else 0.1, span(0.0, 1.0)),
         level=ratio(0.008, 0.5) if two_photon else ratio(0.04, 0.7) if light_sheet else span(0.2, 0.8),
         slow=span(0.0, 0.5),
-        fine=sometimes(0.7, span(0.0, 0.4)),
-        middle=sometimes(0.7, span(0.0, 0.35)),
-        coarse=sometimes(0.7, span(0.0, 0.3)),
+        fine=sometimes(0.5, span(0.0, 0.35)),
+        middle=sometimes(0.5, span(0.0, 0.35)),
+        coarse=sometimes(0.5, span(0.0, 0.3)),
         cells=sometimes(0.35, ratio(10, 400)),
         cell_light=span(-0.8, 1.0),
         debris=sometimes(0.45 if not angiography else 0.1, ratio(5, 300)),
@@ -198,10 +203,10 @@ def draw_appearance(
         patch_light=ratio(0.05, 0.7),
         organs=sometimes(0.85 if angiography else 0.06, span(-0.9, 0.7)),
         bones=sometimes(0.4 if angiography else 0.0, span(0.6, 1.8)),
-        margin=sometimes(0.3 if light_sheet else 0.05, 1.0),
+        margin=sometimes(0.2 if light_sheet else 0.03, 1.0),
         decay=sometimes(0.6 if not angiography else 0.1, span(0.0, 1.6)),
         shading=span(0.0, 0.4),
-        stripes=sometimes(0.5 if light_sheet else 0.03, span(0.03, 0.25)),
+        stripes=sometimes(0.5 if light_sheet else 0.03, span(0.02, 0.2)),
         line_gain=sometimes(0.3 if two_photon else 0.05, span(0.01, 0.1)),
         jitter=sometimes(0.35 if two_photon else 0.0, span(0.1, 0.9)),
         photons=ratio(12, 4000),

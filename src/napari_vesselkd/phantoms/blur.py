@@ -34,13 +34,17 @@ def stretch(values: F32, shape: Sequence[int], *, centred: bool = False) -> F32:
 
 def smooth_noise(shape: Sequence[int], cells: Sequence[float], rng: np.random.Generator) -> F32:
     """Return smooth noise with standard deviation of about 1, varying over `cells` voxels (z, y, x)."""
-    coarse = [max(2, round(n / max(c, 1.0)) + 1) for n, c in zip(shape, cells, strict=True)]
-    coarse = [min(c, n) if n > 1 else 1 for c, n in zip(coarse, shape, strict=True)]
+    steps = [min(max(c, 1.0) / 2, n / 2) for n, c in zip(shape, cells, strict=True)]
+    coarse = [n if step <= 1 else round(n / step) + 1 for n, step in zip(shape, steps, strict=True)]
     values = rng.standard_normal(coarse, dtype=np.float32)
     values = ndimage.gaussian_filter(
-        values, [0.6 if c < n else 0.0 for c, n in zip(coarse, shape, strict=True)]
+        values,
+        [0.5 * max(c, 1.0) / max(s, 1.0) for c, s in zip(cells, steps, strict=True)],
+        mode="nearest",
+        truncate=3,
     )
-    return stretch(values / max(float(values.std()), 1e-3), shape)
+    values -= values.mean()
+    return stretch(values / max(float(values.std()), 1e-6), shape)
 
 
 def wide_blur(image: F32, sigma: Sequence[float]) -> F32:

@@ -34,12 +34,48 @@ def add_capillaries(
         Amplitude of a branch's curling relative to its length.
     """
     places, links = _thinned_diagram(extent, spacing_um, rng)
-    names = {int(place): add_node(graph, places[place], 0) for place in np.unique(links)}
+    bed = nx.Graph(links.tolist())
+    bed.remove_nodes_from([n for n in list(bed) if bed.degree(n) == 1 and rng.uniform() < 0.7])
+    bed.remove_nodes_from([n for n in list(bed) if bed.degree(n) == 0])
+    names: dict[int, int] = {}
     widths = radius_um * np.exp(rng.normal(0, 0.22, size=len(places)))
-    for a, b in links:
-        points = bridge(places[a], places[b], tortuosity, 1.3 * radius_um, rng)
-        radius = wavy_radius(float(widths[a]), float(widths[b]), len(points), rng)
-        add_edge(graph, names[int(a)], names[int(b)], points, radius, "capillary")
+    for chain in _chains(bed):
+        first, last = chain[0], chain[-1]
+        for end in (first, last):
+            if end not in names:
+                names[end] = add_node(graph, places[end], 0)
+        points = bridge(places[chain], tortuosity, 1.3 * radius_um, rng)
+        radius = wavy_radius(float(widths[first]), float(widths[last]), len(points), rng)
+        add_edge(graph, names[first], names[last], points, radius, "capillary")
+
+
+def _chains(bed: nx.Graph) -> list[list[int]]:
+    """Return the nodes of each path between branchings; rings and double paths are cut once more."""
+    chains: list[list[int]] = []
+    joints = {n for n in bed if bed.degree(n) != 2}
+    rings = [min(part) for part in nx.connected_components(bed) if not joints & part]
+    taken: set[frozenset[int]] = set()
+    pairs: set[frozenset[int]] = set()
+    for joint in sorted(joints) + sorted(rings):
+        for neighbour in sorted(bed[joint]):
+            if frozenset((joint, neighbour)) in taken:
+                continue
+            chain = [joint, neighbour]
+            while chain[-1] not in joints and chain[-1] != joint:
+                chain.append(next(n for n in bed[chain[-1]] if n != chain[-2]))
+            taken |= {frozenset(link) for link in zip(chain, chain[1:], strict=False)}
+            ends = frozenset((chain[0], chain[-1]))
+            if len(ends) == 1 or ends in pairs:
+                cuts = (
+                    [0, len(chain) // 3, 2 * len(chain) // 3, len(chain) - 1]
+                    if len(ends) == 1
+                    else [0, len(chain) // 2, len(chain) - 1]
+                )
+                chains += [chain[a : b + 1] for a, b in zip(cuts, cuts[1:], strict=False) if b > a]
+            else:
+                chains.append(chain)
+            pairs.add(ends)
+    return chains
 
 
 def _thinned_diagram(extent: F64, spacing_um: float, rng: np.random.Generator) -> tuple[F64, I64]:
@@ -92,7 +128,7 @@ def join_trees(graph: nx.Graph, reach_um: float, rng: np.random.Generator) -> No
         first = float(min(edge["radius_um"][0], edge["radius_um"][-1]))
         last = float(next(iter(graph[target].values()))["radius_um"].mean())
         a, b = (np.asarray(graph.nodes[n]["pos_um"]) for n in (end, target))
-        points = bridge(a, b, 0.08, max(last, 0.5), rng)
+        points = bridge(np.stack([a, b]), 0.08, max(last, 0.5), rng)
         add_edge(
             graph, end, target, points, wavy_radius(min(first, 2 * last), last, len(points), rng), "capillary"
         )

@@ -35,8 +35,9 @@ def segment_brightness(
     total = np.add.reduceat(length, first)
     share = (arc - (arc[first] - 0.5 * length[first])[segments.edge]) / total[segments.edge]
     logs = nodes[ends[segments.edge, 0]] * (1 - share) + nodes[ends[segments.edge, 1]] * share
-    logs = logs + 0.6 * look.branch_spread * _along(arc, 12 * pixel_um, rng)
     radius = 0.5 * (segments.radius_start + segments.radius_stop)
+    slow = np.cumsum(length / np.maximum(12 * pixel_um, 8 * radius))
+    logs = logs + 0.6 * look.branch_spread * _along(slow, 1.0, rng)
     thin = np.clip(radius / (4 * pixel_um), 0.2, 1.0)
     brightness = np.exp(logs) * thin**look.thin_dimming
     if look.beads:
@@ -60,7 +61,7 @@ def _node_brightness(
 
 
 def _along(arc: F64, period: float, rng: np.random.Generator) -> F64:
-    """Return unit noise that varies over `period` um of vessel length."""
+    """Return unit noise that varies over `period` of the coordinate `arc`, which grows along the vessels."""
     knots = rng.normal(size=int(arc[-1] / period) + 2)
     return np.interp(arc, period * np.arange(len(knots)), knots)
 

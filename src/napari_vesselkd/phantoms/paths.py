@@ -5,6 +5,7 @@ from __future__ import annotations
 import networkx as nx
 import numpy as np
 import numpy.typing as npt
+from scipy.interpolate import CubicSpline
 
 F64 = npt.NDArray[np.float64]
 
@@ -37,14 +38,31 @@ def random_walk(
     return points, ways[-1]
 
 
-def bridge(first: F64, last: F64, tortuosity: float, step_um: float, rng: np.random.Generator) -> F64:
-    """Return a curved path (N, 3) between two points: a line plus sines with falling amplitudes."""
-    length = float(np.linalg.norm(last - first))
-    count = int(np.clip(length / step_um, 2, 80)) + 1
-    s = np.linspace(0, 1, count)[:, None]
-    modes = np.arange(1, 6)
-    amplitude = rng.normal(size=(5, 3)) * (tortuosity * length / modes**1.3)[:, None]
-    return np.asarray(first + (last - first) * s + np.sin(np.pi * s * modes) @ amplitude)
+def bridge(stations: F64, tortuosity: float, step_um: float, rng: np.random.Generator) -> F64:
+    """Return a curved path (N, 3) that starts and ends at the outer `stations` (M, 3) and passes near the others.
+
+    It is a cubic spline through the smoothed stations plus sines with falling amplitudes, `tortuosity` times
+    the length of a piece between two stations.
+    """
+    pieces = len(stations) - 1
+    smoothed = stations.copy()
+    for _ in range(2):
+        smoothed[1:-1] = 0.5 * smoothed[1:-1] + 0.25 * (smoothed[:-2] + smoothed[2:])
+    length = float(np.linalg.norm(np.diff(smoothed, axis=0), axis=1).sum())
+    count = int(np.clip(length / step_um, 2, 80 * pieces)) + 1
+    s = np.linspace(0, 1, count)
+    path = (
+        CubicSpline(np.linspace(0, 1, pieces + 1), smoothed, bc_type="natural")(s)
+        if pieces > 1
+        else (smoothed[0] + (smoothed[1] - smoothed[0]) * s[:, None])
+    )
+    modes = np.arange(1, 5 * pieces + 1)
+    amplitude = (
+        rng.normal(size=(len(modes), 3))
+        * (tortuosity * length / pieces / np.maximum(modes / pieces, 1) ** 1.6)[:, None]
+    )
+    waves = np.sin(np.pi * s[:, None] * modes) @ amplitude / np.sqrt(pieces)
+    return np.asarray(path + waves)
 
 
 def wavy_radius(first: float, last: float, count: int, rng: np.random.Generator) -> F64:

@@ -54,7 +54,8 @@ def enter_tree(
     if descending:
         heading = np.array([1.0, *rng.normal(0, 0.25, size=2)])
     heading /= np.linalg.norm(heading)
-    start = target - heading * (_way_out(target, -heading, extent) + style.radius_um)
+    margin = 1.5 * style.radius_um
+    start = target - heading * _way_out(target + margin, -heading, extent + 2 * margin)
     grow_tree(graph, start, heading, style, extent, rng)
 
 
@@ -106,29 +107,44 @@ def _branching(
 
 
 def add_companion(graph: nx.Graph, rng: np.random.Generator) -> bool:
-    """Add a vessel that runs beside a thick branch and touches it, as veins do beside arteries.
+    """Add a vessel that runs beside the trunk of a tree and touches it, as veins do beside arteries.
 
     Returns
     -------
     bool
         False where there is no tree to accompany.
     """
-    branches = [
-        (a, b, d) for a, b, d in graph.edges(data=True) if d["kind"] == "tree" and len(d["points"]) > 4
-    ]
-    if not branches:
+    trees = sorted({tree for _, tree in graph.nodes(data="tree") if tree > 0})
+    if not trees:
         return False
-    weight = np.array([float(d["radius_um"].mean()) for _, _, d in branches])
-    _, _, chosen = branches[int(rng.choice(len(branches), p=weight / weight.sum()))]
-    points, radius = chosen["points"], chosen["radius_um"]
+    points, radius = _trunk(graph, int(rng.choice(trees)))
     own = float(rng.uniform(0.4, 1.0)) * float(radius.mean())
     along = points[-1] - points[0]
     side = np.cross(along, rng.normal(size=3) * np.array([1.0, 0.3, 0.3]))
     side /= np.linalg.norm(side) + 1e-12
     s = np.linspace(0, 1, len(points))
-    apart = 1 + float(rng.uniform(-0.1, 0.25)) + float(rng.uniform(0, 1.5)) * (s - rng.uniform(0.2, 0.8)) ** 2
+    apart = 1 + float(rng.uniform(-0.1, 0.2)) + float(rng.uniform(0, 4)) * (s - rng.uniform(0.2, 0.8)) ** 2
     track = points + side * ((radius + own) * apart)[:, None]
-    tree = 1 + max(tree for _, tree in graph.nodes(data="tree"))
+    tree = 1 + trees[-1]
     first, last = add_node(graph, track[0], tree), add_node(graph, track[-1], tree)
     add_edge(graph, first, last, track, wavy_radius(own, own, len(track), rng), "companion")
     return True
+
+
+def _trunk(graph: nx.Graph, tree: int) -> tuple[F64, F64]:
+    """Return points and radii from the root of a tree along its widest branches to the end."""
+    node = min(n for n, number in graph.nodes(data="tree") if number == tree)
+    points, radii = [], []
+    while True:
+        onward = [
+            (float(d["radius_um"][0]), n)
+            for n, d in graph[node].items()
+            if n > node and d["kind"] != "capillary"
+        ]
+        if not onward:
+            return np.concatenate(points), np.concatenate(radii)
+        _, following = max(onward)
+        edge = graph.edges[node, following]
+        points.append(edge["points"])
+        radii.append(edge["radius_um"])
+        node = following
