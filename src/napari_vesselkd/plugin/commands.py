@@ -1,0 +1,26 @@
+"""Commands of napari's menus: they open the dock at one of its tabs."""
+
+from typing import Any
+
+from napari.viewer import Viewer
+
+PLUGIN = "napari-vesselkd"
+DOCK = "VesselKD"
+
+
+def open_segment(viewer: Viewer) -> None:
+    """Open the dock at Segment."""
+    show_dock(viewer).show_tab("Segment")
+
+
+def open_look(viewer: Viewer) -> None:
+    """Open the dock at Look."""
+    show_dock(viewer).show_tab("Look")
+
+
+def show_dock(viewer: Any) -> Any:
+    """Return this viewer's VesselKD dock, opened if it was not."""
+    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, DOCK, tabify=True)
+    dock.show()
+    dock.raise_()
+    return widget

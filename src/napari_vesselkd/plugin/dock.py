@@ -1,0 +1,70 @@
+"""The dock: one widget with a tab for each step of the loop."""
+
+from typing import Any
+
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
+
+from napari_vesselkd.plugin.look_tab import LookTab
+from napari_vesselkd.plugin.parts import style_sheet
+from napari_vesselkd.plugin.segment_tab import SegmentTab
+from napari_vesselkd.plugin.viewer_events import ViewerEvents
+
+WIDTH = 350
+
+
+class VesselKDDock(QWidget):
+    """Segment and look at vessel volumes.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        The viewer this dock belongs to; each viewer has its own.
+    """
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__()
+        # napari hands plugins a proxy whose layers are new proxies at each look: they cannot be compared.
+        viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        self._viewer = viewer
+        self.events_ = ViewerEvents(viewer)
+        self.segment = SegmentTab(viewer, self.events_)
+        self.look = LookTab(viewer, self.events_, self.segment)
+        self.tabs = QTabWidget()
+        self.tabs.setDocumentMode(True)
+        for name, tab in (("Segment", self.segment), ("Look", self.look)):
+            self.tabs.addTab(_scrolling(tab), name)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.tabs)
+        self.setMinimumWidth(300)
+        viewer.events.theme.connect(self._dress)
+        self._dress()
+        parts = (self.events_, self.segment, self.look)
+        self.destroyed.connect(lambda: _release(*parts))
+
+    def sizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
+        return QSize(WIDTH, 600)
+
+    def show_tab(self, name: str) -> None:
+        """Bring one tab to the front."""
+        names = [self.tabs.tabText(index) for index in range(self.tabs.count())]
+        self.tabs.setCurrentIndex(names.index(name))
+
+    def _dress(self, _event: Any = None) -> None:
+        self.setStyleSheet(style_sheet(self._viewer.theme))
+
+
+def _scrolling(content: QWidget) -> QScrollArea:
+    area = QScrollArea()
+    area.setWidget(content)
+    area.setWidgetResizable(True)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setFrameShape(QScrollArea.Shape.NoFrame)
+    return area
+
+
+def _release(events: ViewerEvents, segment: SegmentTab, look: LookTab) -> None:
+    events.close()
+    segment.release()
+    look.release()

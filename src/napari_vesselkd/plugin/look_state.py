@@ -1,0 +1,112 @@
+"""What the Look tab shows, computed without Qt.
+
+Notation: regions are (z, y, x) voxels of the finest level; a slab is a half-open range along the projected axis.
+"""
+
+import math
+from dataclasses import dataclass
+
+from napari_vesselkd.geometry import AXES, Region, Shape, VoxelSize, as_shape
+from napari_vesselkd.plugin.failure import Failure
+from napari_vesselkd.plugin.visible import describe_count, slab_around
+
+AUTOMATIC_VOXELS = 64_000_000
+PIXELS = 2048
+
+
+@dataclass(frozen=True)
+class LookForm:
+    """What the user chose.
+
+    Attributes
+    ----------
+    thickness : int
+        Slices of the slab; 0 for all of the region.
+    centre : int
+        The slab's middle slice along `axis`.
+    """
+
+    region: Region | None
+    axis: str = "z"
+    centre: int = 0
+    thickness: int = 0
+
+    @property
+    def slab(self) -> Region | None:
+        """The region cut to the slab."""
+        if self.region is None:
+            return None
+        if self.thickness == 0:
+            return self.region
+        at = AXES.index(self.axis)
+        low, high = self.region.start[at], self.region.stop[at]
+        start, stop = slab_around(self.centre - low, self.thickness, high - low)
+        starts, stops = list(self.region.start), list(self.region.stop)
+        starts[at], stops[at] = low + start, low + stop
+        return Region(as_shape(starts), as_shape(stops))
+
+
+@dataclass(frozen=True)
+class LookPicture:
+    """Everything the Look tab paints that is not an input."""
+
+    facts: str
+    project_enabled: bool
+    project_tooltip: str
+    saves_enabled: bool
+    saves_tooltip: str
+    hint: str
+    failure: Failure | None
+
+
+def draw_look(form: LookForm, *, refusal: str | None, busy: bool, has_picture: bool, failure: Failure | None,
+              voxels: int = 0) -> LookPicture:  # fmt: skip
+    """Return what the tab shows; `voxels` are those that a projection would read."""
+    reason = refusal or ("" if form.slab is not None else "Nothing is chosen: move the view over the volume")
+    waiting = has_picture or busy or bool(reason) or failure is not None
+    hint = "" if waiting else f"{describe_count(voxels)}voxels to read: press Project"
+    return LookPicture(
+        facts=describe_slab(form),
+        project_enabled=not reason and not busy,
+        project_tooltip=reason or ("Projecting…" if busy else "Project the region again"),
+        saves_enabled=has_picture,
+        saves_tooltip="" if has_picture else (reason or "Nothing is projected yet"),
+        hint="Projecting…" if busy and not has_picture else (reason if not has_picture else "") or hint,
+        failure=failure,
+    )
+
+
+def describe_slab(form: LookForm) -> str:
+    """Return ``slices z 24–56 (32) · y 0–512 · x 0–512``."""
+    slab = form.slab
+    if slab is None:
+        return ""
+    parts = []
+    for axis, low, high in zip(AXES, slab.start, slab.stop, strict=True):
+        depth = f" ({high - low} slices)" if axis == form.axis else ""
+        parts.append(f"{axis} {low}–{high}{depth}")
+    return " · ".join(parts)
+
+
+def choose_level(shapes: tuple[Shape, ...], region: Region, *, voxels: int = AUTOMATIC_VOXELS) -> int:
+    """Return the finest level where reading `region` (of level 0) stays within `voxels` and a screen's pixels."""
+    for level, shape in enumerate(shapes):
+        part = region_at(region, shapes[0], shape).shape
+        if math.prod(part) <= voxels and max(part) <= PIXELS:
+            return level
+    return len(shapes) - 1
+
+
+def region_at(region: Region, full: Shape, shape: Shape) -> Region:
+    """Return the voxels of a level of `shape` that `region` of the finest level (`full`) covers."""
+    start = [low * size // whole for low, size, whole in zip(region.start, shape, full, strict=True)]
+    stop = [-(-high * size // whole) for high, size, whole in zip(region.stop, shape, full, strict=True)]
+    stop = [max(low + 1, high) for low, high in zip(start, stop, strict=True)]
+    return Region(as_shape(start), as_shape(stop))
+
+
+def picture_size(region: Region, axis: str, voxel_size: VoxelSize) -> tuple[float, float]:
+    """Return the (height, width) in um of the projection of `region` along `axis`."""
+    lengths = [size * step for size, step in zip(region.shape, voxel_size, strict=True)]
+    del lengths[AXES.index(axis)]
+    return lengths[0], lengths[1]

@@ -1,0 +1,304 @@
+"""The Segment tab: watches the viewer, keeps the form's state, runs the pre-flight and the segmentation.
+
+All decisions about what is shown are in `segment_state`; all threads are `workers.Task`s.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_vesselkd.errors import VesselKDError
+from napari_vesselkd.geometry import Region
+from napari_vesselkd.plugin.failure import Failure
+from napari_vesselkd.plugin.layers import (
+    LayerVolume,
+    current_steps,
+    refusal,
+    show_labels,
+    shown_by,
+    volume_of,
+)
+from napari_vesselkd.plugin.run_panel import RunPanel
+from napari_vesselkd.plugin.segment_form import SegmentForm
+from napari_vesselkd.plugin.segment_state import Chosen, Estimate, Form, Phase, RunState, Where, draw
+from napari_vesselkd.plugin.streaming import (
+    LabelsReady,
+    checkpoints_at_hand,
+    estimate_run,
+    finished_text,
+    stream,
+)
+from napari_vesselkd.plugin.viewer_events import ViewerEvents
+from napari_vesselkd.plugin.workers import Task, run
+from napari_vesselkd.reports import Notice, Progress, Report
+
+ESTIMATE_DELAY_MS = 300
+REFRESH_MS = 150
+LEFT_TO_THE_VIEWER = 1
+
+
+class SegmentTab(QWidget):
+    """Segment an image layer of `viewer` with a checkpoint, block by block."""
+
+    finished = Signal(object)
+
+    def __init__(self, viewer: Any, events: ViewerEvents) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._layer: Any = None
+        self._source: LayerVolume | None = None
+        self._refusal: str | None = None
+        self._estimate = Estimate()
+        self._run = RunState()
+        self._focus: Region | None = None
+        self._labels: Any = None
+        self._task: Task | None = None
+        self._estimating: Task | None = None
+        self._loading: Task | None = None
+        self.form = SegmentForm(viewer)
+        self.panel = RunPanel()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(10, 8, 10, 8)
+        column.addWidget(self.form)
+        column.addWidget(self.panel)
+        column.addStretch(1)
+        self._estimate_timer = _timer(self, ESTIMATE_DELAY_MS, self._start_estimate)
+        self._refresh_timer = _timer(self, REFRESH_MS, self._refresh_labels)
+        self._connect(events)
+        self._list_layers()
+        self._list_checkpoints()
+
+    # What other parts of the plugin use
+
+    @property
+    def state(self) -> RunState:
+        return self._run
+
+    @property
+    def labels(self) -> Any:
+        """The layer that shows the last run, or None."""
+        return self._labels
+
+    @property
+    def source(self) -> tuple[Any, LayerVolume | None]:
+        """The image layer that is chosen, and its volume."""
+        return self._layer, self._source
+
+    def current_form(self) -> Form:
+        return self.form.form(self._chosen(), self._refusal)
+
+    def start(self) -> None:
+        """Run what the form says; what the Run button does."""
+        form = self.current_form()
+        if self._task is not None and self._task.running:
+            return
+        if self._source is None or form.region is None:
+            return
+        volume, layer = self._source.volume, self._layer
+        self._run = RunState(phase=Phase.STARTING)
+        self._look()
+        self._task = Task(lambda: stream(volume, form, self.focus), leave_cores=LEFT_TO_THE_VIEWER)
+        self._task.reported.connect(lambda report: self._receive(report, layer))
+        self._task.done.connect(self._done)
+        self._task.failed.connect(self._failed)
+        self._task.cancelled.connect(lambda: self._end(Phase.CANCELLED))
+        self._task.paused.connect(lambda: self._set_phase(Phase.PAUSED))
+        self._task.resumed.connect(lambda: self._set_phase(Phase.RUNNING))
+        self._task.start()
+        self._paint()
+
+    def focus(self) -> Region | None:
+        """Return what is on screen; called by the running segmentation, from its thread."""
+        return self._focus
+
+    def toggle_pause(self) -> None:
+        if self._task is None:
+            return
+        if self._run.phase is Phase.PAUSED:
+            self._task.resume()
+        elif self._run.phase is Phase.RUNNING:
+            self._task.pause()
+            self._set_phase(Phase.PAUSING)
+
+    def cancel(self) -> None:
+        if self._task is not None and self._task.running:
+            self._task.cancel()
+            self._set_phase(Phase.CANCELLING)
+
+    def release(self) -> None:
+        """Stop everything: the viewer is closing."""
+        for task in (self._task, self._estimating, self._loading):
+            if task is not None:
+                task.abandon()
+
+    # The viewer changed
+
+    def _connect(self, events: ViewerEvents) -> None:
+        events.layers_changed.connect(self._list_layers)
+        events.view_moved.connect(self._view_moved)
+        events.layer_moved.connect(self._reload)
+        self.form.volume_changed.connect(self._choose_layer)
+        self.form.changed.connect(self._form_changed)
+        self.panel.run_pressed.connect(self.start)
+        self.panel.pause_pressed.connect(self.toggle_pause)
+        self.panel.cancel_pressed.connect(self.cancel)
+
+    def _list_layers(self) -> None:
+        layers = [layer for layer in self._viewer.layers if is_candidate(layer)]
+        active = self._viewer.layers.selection.active
+        current = self._layer if self._layer in layers else None
+        current = current or (active if active in layers else None) or (layers[-1] if layers else None)
+        self.form.set_volumes(layers, current)
+        if self.form.layer is not self._layer:
+            self._choose_layer()
+        else:
+            self._paint()
+
+    def _choose_layer(self) -> None:
+        self._layer = self.form.layer
+        self._run = self._run if self._run.phase.active else RunState()
+        self._reload()
+
+    def _reload(self) -> None:
+        """Read the chosen layer again: another one, or its transform or position changed."""
+        self._source, self._refusal = None, None
+        if self._layer is not None:
+            self._refusal = refusal(self._layer)
+            if self._refusal is None:
+                try:
+                    self._source = volume_of(self._layer, current_steps(self._viewer, self._layer))
+                except VesselKDError as error:
+                    self._refusal = str(error)
+        chosen = self._chosen()
+        self.form.region.set_layer(self._layer if chosen else None, chosen.shape if chosen else None)
+        if chosen is not None:
+            self.form.suggest_output(chosen)
+        self._form_changed()
+
+    def _view_moved(self) -> None:
+        self._look()
+        if self._layer is not None and self._layer.ndim > 3:
+            self._reload()
+        elif self.form.region.where is Where.VIEW and not self._run.phase.active:
+            self._form_changed()
+
+    def _look(self) -> None:
+        self._focus = self.form.region.view()
+
+    def _form_changed(self) -> None:
+        self._estimate_timer.start()
+        self._estimate = replace(self._estimate, busy=True, problem=None)
+        self._paint()
+
+    def _chosen(self) -> Chosen | None:
+        if self._source is None:
+            return None
+        volume = self._source.volume
+        return Chosen(
+            name=volume.name,
+            shape=volume.shape,
+            dtype=str(volume.dtype),
+            voxel_size_um=volume.voxel_size_um,
+            voxel_size_known=volume.voxel_size_known,
+            path=Path(volume.path) if volume.path else None,
+            channel=volume.channel,
+            levels=len(volume.levels),
+            notices=self._source.notices,
+        )
+
+    # The pre-flight
+
+    def _list_checkpoints(self) -> None:
+        self._loading = run(checkpoints_at_hand)
+        self._loading.done.connect(self.form.set_checkpoints)
+        self._loading.failed.connect(self._failed)
+        self._loading.start()
+
+    def _start_estimate(self) -> None:
+        form = self.current_form()
+        if self._source is None or form.region is None or self._run.phase.active:
+            self._estimate = Estimate()
+            self._paint()
+            return
+        if self._estimating is not None and self._estimating.running:
+            self._estimate_timer.start()
+            return
+        volume = self._source.volume
+        self._estimating = run(lambda: estimate_run(volume, form))
+        self._estimating.done.connect(self._estimated)
+        self._estimating.failed.connect(self._estimate_failed)
+        self._estimating.start()
+
+    def _estimated(self, estimate: Estimate) -> None:
+        if not self._estimate_timer.isActive():
+            self._estimate = estimate
+        self._paint()
+
+    def _estimate_failed(self, failure: Failure) -> None:
+        if not self._estimate_timer.isActive():
+            text = f"{failure.headline} {failure.remedy}".strip()
+            self._estimate = Estimate(problem=text)
+        self._paint()
+
+    # The run
+
+    def _receive(self, report: Report, layer: Any) -> None:
+        if isinstance(report, LabelsReady):
+            if layer in self._viewer.layers:
+                self._labels = show_labels(self._viewer, report.store, layer, live=report.live)
+        elif isinstance(report, Notice):
+            self._run = replace(self._run, notices=(*self._run.notices, report.text))
+        elif isinstance(report, Progress):
+            phase = Phase.RUNNING if self._run.phase is Phase.STARTING else self._run.phase
+            self._run = replace(self._run, progress=report, phase=phase)
+            if not self._refresh_timer.isActive():
+                self._refresh_timer.start()
+        self._paint()
+
+    def _refresh_labels(self) -> None:
+        if self._labels is not None and self._labels in self._viewer.layers:
+            self._labels.refresh(thumbnail=False, highlight=False, extent=False)
+
+    def _done(self, report: Report) -> None:
+        self._run = replace(self._run, result=finished_text(report))
+        self._end(Phase.FINISHED)
+        self.finished.emit(report)
+
+    def _failed(self, failure: Failure) -> None:
+        self._run = replace(self._run, failure=failure)
+        self._end(Phase.FAILED)
+
+    def _end(self, phase: Phase) -> None:
+        self._run = replace(self._run, phase=phase)
+        self._refresh_timer.stop()
+        if self._labels is not None and self._labels in self._viewer.layers:
+            self._labels.refresh()
+        self._form_changed()
+
+    def _set_phase(self, phase: Phase) -> None:
+        self._run = replace(self._run, phase=phase)
+        self._paint()
+
+    def _paint(self) -> None:
+        picture = draw(self.current_form(), self._estimate, self._run)
+        self.form.paint(picture)
+        self.panel.paint(picture)
+
+
+def is_candidate(layer: Any) -> bool:
+    """Return whether a layer is listed: every Image layer that is not a result of this plugin."""
+    if type(layer).__name__ != "Image":
+        return False
+    handle = shown_by(layer)
+    return handle is None or handle.source is None
+
+
+def _timer(parent: QWidget, milliseconds: int, call: Any) -> QTimer:
+    timer = QTimer(parent)
+    timer.setSingleShot(True)
+    timer.setInterval(milliseconds)
+    timer.timeout.connect(call)
+    return timer

@@ -1,0 +1,104 @@
+"""The part of a layer that is on screen, as a region of its voxels.
+
+Notation: regions and points are (z, y, x) voxels of the layer's finest level.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from napari_vesselkd.geometry import Region, Shape, as_shape
+
+SLAB_SLICES = 32
+
+
+def visible_region(viewer: Any, layer: Any, *, slab: int = SLAB_SLICES) -> Region | None:
+    """Return what the viewer shows of `layer`, or None where the layer is off screen.
+
+    On a displayed axis it is what the canvas shows; on the axis of the slider, `slab` slices around the current
+    one. In 3D the canvas shows the whole volume.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    layer : napari.layers.Image
+        2D, 3D, or with leading axes that are ignored.
+    slab : int
+        Slices to take around the current one.
+    """
+    shape = layer_shape(layer)
+    if viewer.dims.ndisplay == 3:
+        return Region.whole(shape)
+    low, high = _canvas_box(viewer)
+    corners = [layer.world_to_data(np.where(pick, high, low)[-layer.ndim :]) for pick in _choices(len(low))]
+    data = np.asarray(corners, dtype=float)[:, -3:]
+    data = np.pad(data, ((0, 0), (3 - data.shape[1], 0)))
+    displayed = _displayed_axes(viewer)
+    bounds = [
+        _clip(data[:, axis].min(), data[:, axis].max(), size)
+        if axis in displayed
+        else slab_around(data[:, axis].mean(), slab, size)
+        for axis, size in enumerate(shape)
+    ]
+    if any(high <= low for low, high in bounds):
+        return None
+    return Region(as_shape([low for low, _ in bounds]), as_shape([high for _, high in bounds]))
+
+
+def slab_around(centre: float, thickness: int, size: int) -> tuple[int, int]:
+    """Return `thickness` slices around `centre` that lie inside an axis of `size`; fewer if there are fewer."""
+    thickness = max(1, min(thickness, size))
+    start = round(centre) - thickness // 2
+    start = max(0, min(start, size - thickness))
+    return start, start + thickness
+
+
+def layer_shape(layer: Any) -> Shape:
+    """Return the (z, y, x) shape of an image layer's finest level."""
+    shape = tuple((layer.data[0] if layer.multiscale else layer.data).shape)[-3:]
+    return as_shape((1, *shape) if len(shape) == 2 else shape)
+
+
+def _canvas_box(viewer: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the two world corners of the canvas; on axes that are not displayed, the slider's position."""
+    point = np.asarray(viewer.dims.point, dtype=float)
+    low, high = point.copy(), point.copy()
+    camera = viewer.scene.camera
+    displayed = list(viewer.dims.displayed)
+    for axis, pixels, centre in zip(displayed, viewer.canvas.size, camera.center[-2:], strict=True):
+        half = pixels / camera.zoom / 2
+        low[axis], high[axis] = centre - half, centre + half
+    return low, high
+
+
+def _choices(axes: int) -> list[np.ndarray]:
+    return [np.array([(code >> axis) & 1 for axis in range(axes)], dtype=bool) for code in range(2**axes)]
+
+
+def _displayed_axes(viewer: Any) -> set[int]:
+    """Return which of the layer's z, y, x (0, 1, 2) are on the canvas."""
+    offset = viewer.dims.ndim - 3
+    return {axis - offset for axis in viewer.dims.displayed if axis - offset >= 0}
+
+
+def _clip(low: float, high: float, size: int) -> tuple[int, int]:
+    # Voxel i covers [i - 0.5, i + 0.5) in napari's data coordinates.
+    return max(0, math.floor(low + 0.5)), min(size, math.ceil(high + 0.5))
+
+
+def describe_region(region: Region, axes: Sequence[str] = ("z", "y", "x")) -> str:
+    """Return ``z 0–32 · y 0–512 · x 0–512 (8.4 Mvoxel)``."""
+    ranges = [
+        f"{axis} {low}–{high}" for axis, low, high in zip(axes, region.start, region.stop, strict=True)
+    ]
+    return f"{' · '.join(ranges)} ({describe_count(region.size)}voxels)"
+
+
+def describe_count(count: float) -> str:
+    """Return a number with its SI prefix and a space where it has one: ``8.4 M``, ``512 ``."""
+    for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= factor:
+            return f"{count / factor:.3g} {prefix}"
+    return f"{count:.3g} "

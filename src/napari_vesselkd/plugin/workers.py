@@ -1,0 +1,137 @@
+"""The only bridge between generators of reports and napari's threads.
+
+A long task below this edge is a generator of reports. `Task` runs one in a napari worker: reports arrive in the
+GUI thread, it can be paused and cancelled between two of them, its generator is closed in the thread that ran
+it (so locks and files are released at once), and an error arrives as a `Failure` with its traceback instead of
+being raised somewhere else.
+"""
+
+import os
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
+
+from napari.qt.threading import GeneratorWorker, create_worker
+from qtpy.QtCore import QObject, Signal
+
+from napari_vesselkd.plugin.failure import Failure, describe_failure
+
+
+class _ClosingWorker(GeneratorWorker):
+    """A generator worker that closes the generator it ran, in the thread that ran it."""
+
+    source: Iterator[Any] | None = None
+
+    def work(self) -> Any:
+        try:
+            return super().work()
+        finally:
+            _close(self.source)
+
+
+class Task(QObject):
+    """One generator of reports running in a napari worker.
+
+    Exactly one of `done`, `failed`, `cancelled` is emitted, always in the GUI thread, after the generator has
+    been closed.
+
+    Parameters
+    ----------
+    make : callable
+        Returns the generator; called in the worker thread, so it may import and open things slowly.
+    leave_cores : int
+        Cores that torch leaves to the viewer while this task runs.
+    """
+
+    reported = Signal(object)
+    done = Signal(object)
+    failed = Signal(object)
+    cancelled = Signal()
+    paused = Signal()
+    resumed = Signal()
+
+    def __init__(self, make: Callable[[], Iterator[Any]], *, leave_cores: int = 0) -> None:
+        super().__init__()
+        self._make = make
+        self._leave_cores = leave_cores
+        self._ended = False
+        self._failure: Failure | None = None
+        self._result: Any = None
+        self._worker = create_worker(self._reports, _start_thread=False, _worker_class=_ClosingWorker)
+        self._worker.yielded.connect(self._receive)
+        self._worker.paused.connect(self.paused)
+        self._worker.resumed.connect(self.resumed)
+        self._worker.finished.connect(self._finish)
+
+    def start(self) -> "Task":
+        self._worker.start()
+        return self
+
+    def cancel(self) -> None:
+        """Stop after the report that is being worked on."""
+        self._worker.quit()
+
+    def abandon(self) -> None:
+        """Stop as `cancel` does and tell nobody: whoever listened is going away."""
+        self.blockSignals(True)
+        self._worker.quit()
+
+    def pause(self) -> None:
+        """Hold before the next report."""
+        self._worker.pause()
+
+    def resume(self) -> None:
+        self._worker.resume()
+
+    @property
+    def running(self) -> bool:
+        return not self._ended
+
+    @property
+    def cancelling(self) -> bool:
+        return bool(self._worker.abort_requested) and not self._ended
+
+    def _reports(self) -> Generator[Any, None, None]:
+        try:
+            cap_torch_threads(self._leave_cores)
+            source = self._make()
+            self._worker.source = source
+            yield from source
+        except Exception as error:
+            self._failure = describe_failure(error)
+
+    def _receive(self, report: Any) -> None:
+        self._result = report
+        self.reported.emit(report)
+
+    def _finish(self) -> None:
+        self._ended = True
+        if self._failure is not None:
+            self.failed.emit(self._failure)
+        elif self._worker.abort_requested:
+            self.cancelled.emit()
+        else:
+            self.done.emit(self._result)
+
+
+def run(function: Callable[[], Any]) -> Task:
+    """Return a task that calls `function` once, off the GUI thread; `done` carries what it returned."""
+
+    def once() -> Iterator[Any]:
+        yield function()
+
+    return Task(once)
+
+
+def cap_torch_threads(leave: int) -> None:
+    """Leave `leave` cores to the viewer, in the calling thread; without torch loaded there is nothing to cap."""
+    if leave <= 0:
+        return
+    import torch
+
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) - leave))
+
+
+def _close(source: Iterator[Any] | None) -> None:
+    close = getattr(source, "close", None)
+    if close is not None:
+        close()
