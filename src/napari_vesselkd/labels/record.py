@@ -1,0 +1,165 @@
+"""Which parts of an output are done, for which volume and settings: what a run needs to resume.
+
+It lies in the folder ``.vesselkd`` of the output: ``run.json``, written aside and renamed, and ``done``, one
+number per cell, which survives the process being killed at any moment. A cell is marked after its voxels are
+written, so a mark is never too early.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_vesselkd.errors import OutputError
+from napari_vesselkd.geometry import Region, Shape, as_shape
+
+FOLDER = ".vesselkd"
+
+
+@dataclass(frozen=True, eq=False)
+class RunRecord:
+    """The record of one output.
+
+    Attributes
+    ----------
+    folder : Path
+        Where it lies.
+    shape, cell : tuple of int
+        Of the volume and of a cell, (z, y, x) voxels.
+    done : ndarray of int32, (cells z, y, x)
+        0 not done; n > 0 done, with n - 1 vessel voxels; n < 0 the part in the region that was asked for last
+        is done, with -n - 1 vessel voxels.
+    values : dict
+        What `run.json` holds; `fingerprint` identifies volume and settings.
+    """
+
+    folder: Path
+    shape: Shape
+    cell: Shape
+    done: npt.NDArray[np.int32]
+    values: dict[str, Any]
+
+    @classmethod
+    def create(
+        cls, output: Path, shape: Shape, cell: Shape, fingerprint: Mapping[str, Any], **values: Any
+    ) -> Self:
+        """Begin the record of `output`, an existing folder."""
+        folder = output / FOLDER
+        folder.mkdir()
+        counts = as_shape([-(-n // side) for n, side in zip(shape, cell, strict=True)])
+        np.zeros(counts, np.int32).tofile(folder / "done")
+        content = {"shape": shape, "cell": cell, "fingerprint": dict(fingerprint), **values}
+        record = cls(folder, shape, cell, _marks(folder, counts), content)
+        record.save()
+        return record
+
+    @classmethod
+    def open(cls, output: Path) -> Self | None:
+        """Return the record of `output`; None where it has none or a broken one."""
+        folder = output / FOLDER
+        try:
+            values = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+            shape, cell = as_shape(values["shape"]), as_shape(values["cell"])
+            counts = as_shape([-(-n // side) for n, side in zip(shape, cell, strict=True)])
+            return cls(folder, shape, cell, _marks(folder, counts), values)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        return cast(dict[str, Any], self.values["fingerprint"])
+
+    def save(self, **values: Any) -> None:
+        """Add `values` to the record and write it."""
+        self.values.update(values)
+        aside = self.folder / "run.json.part"
+        aside.write_text(json.dumps(self.values, indent=2) + "\n", encoding="utf-8")
+        os.replace(aside, self.folder / "run.json")
+
+    def check(self, fingerprint: Mapping[str, Any], output: Path) -> None:
+        """Raise OutputError if the record is of another volume or other settings than `fingerprint`."""
+        other = [key for key, value in fingerprint.items() if self.fingerprint.get(key) != value]
+        if other:
+            raise OutputError(
+                f"The output holds a segmentation with another {', '.join(other)}",
+                value=output,
+                limit=", ".join(f"{key} {self.fingerprint.get(key)}" for key in other),
+                remedy="Give another output, or --restart to replace it",
+            )
+
+    def ask_for(self, region: Region) -> None:
+        """Take note of the region to work on; parts of cells done for another region are forgotten."""
+        if self.values.get("region") != str(region):
+            self.done[self.done < 0] = 0
+            self.save(region=str(region))
+
+    def missing(self, target: Region) -> Region | None:
+        """Return the smallest box around the part of `target` that is not done, or None."""
+        cells = self._cells(target)
+        where = np.nonzero(self.done[cells.slices] == 0)
+        if not len(where[0]):
+            return None
+        low = [int(axis.min()) + start for axis, start in zip(where, cells.start, strict=True)]
+        high = [int(axis.max()) + 1 + start for axis, start in zip(where, cells.start, strict=True)]
+        box = Region(_times(low, self.cell), _times(high, self.cell))
+        return box.intersection(target)
+
+    def mark(self, target: Region, labels: npt.NDArray[np.uint8]) -> None:
+        """Mark `target`, whose voxels are written, as done; `labels` (z, y, x) are 0 and 1."""
+        cells = self._cells(target)
+        box = Region(_times(cells.start, self.cell), _times(cells.stop, self.cell))
+        counts = vessels_per_cell(labels, target.relative_to(box.start), cells.shape, self.cell) + 1
+        visible = cast(Region, box.intersection(Region.whole(self.shape)))
+        if visible != target:
+            counts[~self._inside(cells, target)] *= -1
+        self.done[cells.slices] = counts
+
+    def vessel_voxels(self, region: Region) -> int:
+        """Return how many voxels of the cells that `region` touches are vessel, as far as they are done."""
+        marks = self.done[self._cells(region).slices].astype(np.int64)
+        return int(np.maximum(np.abs(marks) - 1, 0).sum())
+
+    def is_done(self, region: Region) -> bool:
+        """Whether all of `region`, the one asked for, is done."""
+        return self.missing(region) is None
+
+    def _cells(self, region: Region) -> Region:
+        start = [low // side for low, side in zip(region.start, self.cell, strict=True)]
+        stop = [-(-high // side) for high, side in zip(region.stop, self.cell, strict=True)]
+        return Region(as_shape(start), as_shape(stop))
+
+    def _inside(self, cells: Region, target: Region) -> npt.NDArray[np.bool_]:
+        """Return which of `cells`, (z, y, x), lie in `target` as far as they lie in the volume."""
+        axes = []
+        for axis in range(3):
+            low = np.arange(cells.start[axis], cells.stop[axis]) * self.cell[axis]
+            high = np.minimum(low + self.cell[axis], self.shape[axis])
+            axes.append((low >= target.start[axis]) & (high <= target.stop[axis]))
+        return axes[0][:, None, None] & axes[1][:, None] & axes[2]
+
+
+def vessels_per_cell(
+    labels: npt.NDArray[np.uint8], place: Region, cells: Shape, cell: Shape
+) -> npt.NDArray[np.int32]:
+    """Count the ones of `labels` (z, y, x), which lie at `place` in a box of `cells` cells, in each cell."""
+    total: npt.NDArray[Any] = labels
+    for axis in range(3):
+        edges = np.arange(cells[axis]) * cell[axis] - place.start[axis]
+        kind = np.uint8 if axis == 0 and cell[0] < 256 else np.int32
+        total = np.add.reduceat(total, np.maximum(edges, 0), axis=axis, dtype=kind)
+    return cast(npt.NDArray[np.int32], total)
+
+
+def _marks(folder: Path, counts: Shape) -> npt.NDArray[np.int32]:
+    return np.memmap(folder / "done", np.int32, mode="r+", shape=counts)
+
+
+def _times(values: Any, cell: Shape) -> Shape:
+    return as_shape([value * side for value, side in zip(values, cell, strict=True)])
