@@ -166,13 +166,13 @@ def draw_appearance(
         return value if rng.uniform() < share else 0.0
 
     lateral = x * ratio(0.5, 1.5)
-    axial = max(lateral * span(1.0, 2.5), z * ratio(0.4, 1.4))
+    axial = max(lateral * span(1.0, 2.5), z * ratio(0.4, 1.7))
     bits = float(rng.choice([8, 12, 16], p=[0.55, 0.2, 0.25]))
     drawn = Appearance(
         clarity=span(1.5, 6.0),
         branch_spread=span(0.0, 0.6),
-        tree_spread=span(0.0, 0.8) if not angiography else span(0.0, 0.3),
-        field_spread=span(0.0, 0.45) if not angiography else span(0.0, 0.15),
+        tree_spread=span(0.0, 1.0) if not angiography else span(0.0, 0.3),
+        field_spread=span(0.0, 0.9) if two_photon else span(0.0, 0.45) if light_sheet else span(0.0, 0.15),
         thin_dimming=span(0.0, 0.6),
         beads=sometimes(0.55 if two_photon else 0.15, span(0.2, 0.95)),
         bead_um=x * ratio(2.0, 7.0),
@@ -189,12 +189,12 @@ def draw_appearance(
         haze=sometimes(0.5, ratio(0.01, 0.5)),
         haze_um=x * ratio(6.0, 30.0),
         leak=sometimes(0.35, span(0.3, 1.0)),
-        shadow=sometimes(0.6 if two_photon else 0.1, span(0.0, 1.0)),
+        shadow=sometimes(0.7 if two_photon else 0.1, span(0.0, 2.5)),
         level=ratio(0.008, 0.5) if two_photon else ratio(0.04, 0.7) if light_sheet else span(0.2, 0.8),
         slow=span(0.0, 0.5),
-        fine=sometimes(0.5, span(0.0, 0.35)),
-        middle=sometimes(0.5, span(0.0, 0.35)),
-        coarse=sometimes(0.5, span(0.0, 0.3)),
+        fine=sometimes(0.6, 0.4 * span(0.0, 1.0) ** 2),
+        middle=sometimes(0.6, 0.4 * span(0.0, 1.0) ** 2),
+        coarse=sometimes(0.6, 0.4 * span(0.0, 1.0) ** 2),
         cells=sometimes(0.35, ratio(10, 400)),
         cell_light=span(-0.8, 1.0),
         debris=sometimes(0.45 if not angiography else 0.1, ratio(5, 300)),
@@ -204,7 +204,7 @@ def draw_appearance(
         organs=sometimes(0.85 if angiography else 0.06, span(-0.9, 0.7)),
         bones=sometimes(0.4 if angiography else 0.0, span(0.6, 1.8)),
         margin=sometimes(0.2 if light_sheet else 0.03, 1.0),
-        decay=sometimes(0.6 if not angiography else 0.1, span(0.0, 1.6)),
+        decay=sometimes(0.6 if not angiography else 0.1, span(0.0, 2.0)),
         shading=span(0.0, 0.4),
         stripes=sometimes(0.5 if light_sheet else 0.03, span(0.02, 0.2)),
         line_gain=sometimes(0.3 if two_photon else 0.05, span(0.01, 0.1)),
@@ -213,7 +213,7 @@ def draw_appearance(
         read_noise=sometimes(0.7, ratio(0.002, 0.06)),
         line_noise=sometimes(0.4 if two_photon else 0.05, ratio(0.005, 0.12)),
         denoise=float(rng.choice([0, 1, 2], p=[0.45, 0.35, 0.2])),
-        gamma=ratio(0.65, 1.45),
+        gamma=ratio(0.7, 2.0) if two_photon else ratio(0.65, 1.45),
         bits=bits,
         gain=span(0.35, 1.5) if bits < 16 else ratio(0.02, 0.9),
         offset=sometimes(0.7, span(0.0, 0.06)),

@@ -42,7 +42,8 @@ def _boost(light: F32, inside: npt.NDArray[np.bool_], tissue: F32, look: Appeara
     dimmer = float(np.percentile(light[inside], 30))
     grain = look.level / look.photons + look.read_noise**2 + look.level * look.line_noise**2
     unrest = float(np.sqrt(np.var(tissue[::2, ::2, ::2]) + (0.5 if look.denoise else 1.0) * grain))
-    return np.float32(max(1.0, look.clarity * unrest / max(dimmer, 1e-4)))
+    wanted = look.clarity * unrest * float(np.exp(0.5 * look.decay))
+    return np.float32(max(1.0, wanted / max(dimmer, 1e-4)))
 
 
 def vessel_light(
