@@ -1,8 +1,8 @@
 """Any volume to a multiscale OME-Zarr, streaming: bounded memory, progress, cancel, resume.
 
-The levels are written into ``OUTPUT.part``, piece by piece in a fixed order; each finished piece adds a line to
-a file beside them. Closing the generator or killing the process loses at most the piece at work; the same call
-goes on after the last line. The finished folder is renamed to OUTPUT.
+The levels are written into ``OUTPUT.part``, piece by piece in a fixed order; each finished piece adds a line
+to a file beside them. Closing the generator or killing the process loses at most the piece at work; the same
+call goes on after the last line. The finished folder is renamed to OUTPUT.
 """
 
 from __future__ import annotations
@@ -136,8 +136,8 @@ def convert(volume: Volume, output: str | Path, config: ConvertConfig | None = N
     InvalidInputError
         If the config has a value that cannot be used.
     OutputError
-        If the output cannot be written, is the input, exists already as something else, was begun from another
-        source or config, or the disk is full.
+        If the output cannot be written, is the input, exists already as something else, was begun from
+        another source or config, or the disk is full.
     OutputBusyError
         If another process is writing it.
     CorruptSourceError
@@ -156,7 +156,7 @@ def convert(volume: Volume, output: str | Path, config: ConvertConfig | None = N
         aside = path.with_name(path.name + ".part")
         yield from _disk_space(path, volume, fresh=config.restart or not aside.exists())
         arrays, plan = _begin(aside, volume, plan, config, fingerprint)
-        yield from _write(aside, arrays, volume, plan, config, begun)
+        yield from _write(aside, arrays, volume, plan, label=config.label, begun=begun)
         with output_errors(path):
             (aside / STATE).unlink()
             (aside / DONE).unlink(missing_ok=True)
@@ -165,7 +165,7 @@ def convert(volume: Volume, output: str | Path, config: ConvertConfig | None = N
 
 
 def _write(
-    aside: Path, arrays: list[Any], volume: Volume, plan: _Plan, config: ConvertConfig, begun: float
+    aside: Path, arrays: list[Any], volume: Volume, plan: _Plan, *, label: bool, begun: float
 ) -> Iterator[Report]:
     """Write the pieces that are not done yet, the levels from fine to coarse."""
     finished = _pieces_done(aside)
@@ -182,7 +182,7 @@ def _write(
             del block
         else:
             with output_errors(aside):
-                write_coarser(arrays[level - 1], arrays[level], region, config.label)
+                write_coarser(arrays[level - 1], arrays[level], region, label)
         with output_errors(aside), (aside / DONE).open("a") as file:
             file.write(f"{number}\n")
         yield Progress(done, plan.total, "chunks", time.perf_counter() - begun, resumed)
@@ -215,6 +215,7 @@ def _begin(
             levels=len(plan.shapes),
             label=config.label,
             origin_um=volume.origin_um,
+            voxel_size_known=volume.voxel_size_known,
             attributes={"vesselkd": {"convert": fingerprint}},
         )
         (aside / STATE).write_text(json.dumps({"fingerprint": fingerprint, "piece": plan.piece}))

@@ -87,7 +87,7 @@ def measure_intensity_window(
     """Measure the intensity window of a volume.
 
     Volumes of up to eight times `max_voxels` are read whole; of larger ones about 128 blocks of that many
-    voxels in all, spread evenly, each inside one storage chunk, so that any volume costs at most so many reads.
+    voxels in all, spread evenly, each inside one storage chunk: any volume costs at most so many reads.
 
     Parameters
     ----------

@@ -63,6 +63,11 @@ class AxisView:
         return z * y * x
 
     @property
+    def chunks(self) -> Shape:
+        """What one read of the base decodes at least, (z, y, x)."""
+        return axis_chunks(self.base, self.axes)
+
+    @property
     def nbytes(self) -> int:
         return self.size * self.dtype.itemsize
 

@@ -21,7 +21,7 @@ LARGE_VOLUME = 512**3
 
 
 def default_chunk(shape: Shape) -> Shape:
-    """Return the chunk for a volume: 64 voxels along each axis, 128 for large volumes, a power of two in any case.
+    """Return the chunk for a volume: 64 voxels along each axis, 128 for large volumes.
 
     Where z is thinner than that, y and x are longer, up to 512, so that a chunk holds about as many voxels.
     """
@@ -45,6 +45,7 @@ def create_multiscale(
     label: bool = False,
     origin_um: Sequence[float] = (0.0, 0.0, 0.0),
     fill: float = 0,
+    voxel_size_known: bool = True,
     attributes: dict[str, Any] | None = None,
 ) -> list[Any]:
     """Create an OME-Zarr image whose levels are empty, and return their arrays.
@@ -71,6 +72,8 @@ def create_multiscale(
         Position of the first voxel's centre. Coarser levels are shifted by half of what their voxels grow.
     fill : number, optional
         What chunks that are not stored read as.
+    voxel_size_known : bool, optional
+        False leaves the unit out of the metadata, so that the size is not taken for a measured one later.
     attributes : dict, optional
         Further attributes of the group, beside the OME ones.
 
@@ -100,10 +103,13 @@ def create_multiscale(
     with output_errors(path):
         group = zarr.create_group(store=path, zarr_format=zarr_format)
         group.update_attributes(
-            {**(attributes or {}), **_metadata(ome_version, sizes, origins, name=name, label=label)}
+            {
+                **(attributes or {}),
+                **_metadata(ome_version, sizes, origins, name=name, label=label, known=voxel_size_known),
+            }
         )
         for level, one in enumerate(shapes):
-            _create_level(group, str(level), one, np.dtype(dtype), chunk, fill)
+            _create_level(group, str(level), one, dtype=np.dtype(dtype), chunk=chunk, fill=fill)
     return open_levels(path, write_empty=not label)
 
 
@@ -136,6 +142,7 @@ def write_multiscale(
     chunk: Sequence[int] | None = None,
     origin_um: Sequence[float] = (0.0, 0.0, 0.0),
     levels: int | None = None,
+    voxel_size_known: bool = True,
     attributes: dict[str, Any] | None = None,
     overwrite: bool = False,
 ) -> None:
@@ -175,6 +182,7 @@ def write_multiscale(
                 levels=levels,
                 label=label,
                 origin_um=origin_um,
+                voxel_size_known=voxel_size_known,
                 attributes=attributes,
             )
             arrays[0][...] = array
@@ -225,7 +233,7 @@ def _level_origin(origin: Sequence[float], finest: VoxelSize, size: VoxelSize) -
 
 
 def _create_level(
-    group: Any, name: str, shape: Shape, dtype: np.dtype[Any], chunk: Shape, fill: float
+    group: Any, name: str, shape: Shape, *, dtype: np.dtype[Any], chunk: Shape, fill: float
 ) -> None:
     chunks = tuple(min(c, n) for c, n in zip(chunk, shape, strict=True))
     common: dict[str, Any] = {
@@ -256,10 +264,16 @@ def _shuffle(dtype: np.dtype[Any]) -> Literal["bitshuffle", "shuffle"]:
 
 
 def _metadata(
-    version: str, sizes: Sequence[VoxelSize], origins: Sequence[Sequence[float]], *, name: str, label: bool
+    version: str,
+    sizes: Sequence[VoxelSize],
+    origins: Sequence[Sequence[float]],
+    *,
+    name: str,
+    label: bool,
+    known: bool,
 ) -> dict[str, Any]:
     """Return the group attributes, validated against the models of that version."""
-    axes = [{"name": axis, "type": "space", "unit": "micrometer"} for axis in AXES]
+    axes = [{"name": axis, "type": "space", **({"unit": "micrometer"} if known else {})} for axis in AXES]
     datasets = [
         {
             "path": str(level),

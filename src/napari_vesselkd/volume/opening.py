@@ -1,9 +1,10 @@
-"""From a path, or from a layer's arrays, to a `Volume`: channel, time and level chosen, voxel size settled."""
+"""From a path, or a layer's arrays, to a `Volume`: channel and level chosen, voxel size settled."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,8 @@ def open_volume(
     Parameters
     ----------
     source : str or Path
-        An OME-Zarr or zarr folder, a TIFF file or a folder of TIFF slices, NIfTI, HDF5 (``file.h5:/dataset``),
-        MHA, MHD or NRRD.
+        An OME-Zarr or zarr folder, a TIFF file or a folder of TIFF slices, NIfTI, MHA, MHD, NRRD, or HDF5
+        (``file.h5:/dataset``).
     channel : int, optional
         Which channel; the first one if not given. An RGB image needs it: 0 red, 1 green, 2 blue.
     level : int, optional
@@ -71,6 +72,7 @@ def volume_from_arrays(
     channel_names: Sequence[str] = (),
     origin_um: Sequence[float] = (0.0, 0.0, 0.0),
     level_voxel_sizes_um: Sequence[Sequence[float]] | None = None,
+    voxel_size_known: bool = True,
     path: Path | None = None,
 ) -> Volume:
     """Return the volume that arrays from elsewhere are: numpy, zarr, dask, napari's MultiScaleData.
@@ -90,6 +92,8 @@ def volume_from_arrays(
         Position of the first voxel's centre.
     level_voxel_sizes_um : sequence of (z, y, x), optional
         Per level; else from the shapes.
+    voxel_size_known : bool, optional
+        False where `voxel_size_um` is a guess.
 
     Raises
     ------
@@ -118,7 +122,8 @@ def volume_from_arrays(
         channel_names=tuple(channel_names),
     )
     given = None if voxel_size_um is None else checked_voxel_size(voxel_size_um)
-    return _volume(found, name=name, path=path, channel=channel, given=given)
+    volume = _volume(found, name=name, path=path, channel=channel, given=given)
+    return volume if voxel_size_known else replace(volume, voxel_size_known=False)
 
 
 def _volume(
@@ -166,7 +171,7 @@ def _checked_stored(where: str, size: VoxelSize) -> VoxelSize:
 
 
 def _with_samples(found: Found) -> str:
-    """Return the axes, where a last axis of 3 or 4 bytes on a large plane is an RGB image that does not say so."""
+    """Return the axes; a last axis of 3 or 4 bytes on a large plane is an RGB image that does not say so."""
     first = found.arrays[0]
     if (
         found.axes == "zyx"
@@ -214,10 +219,12 @@ def _choose_channel(where: str, found: Found, axes: str, channel: int | None) ->
     count = found.arrays[0].shape[axes.index(along[0])] if along else 1
     if channel is None and along == ["s"]:
         raise UnsupportedSourceError(
-            f"{where} is an RGB image",
+            f"{where} is an RGB image" if count in (3, 4) else f"{where} has several values per voxel",
             value=f"{count} samples per pixel",
             limit="gray values",
-            remedy="Choose one with --channel: 0 red, 1 green, 2 blue",
+            remedy="Choose one with --channel: 0 red, 1 green, 2 blue"
+            if count in (3, 4)
+            else f"Choose one with --channel 0..{count - 1}",
         )
     chosen = channel or 0
     if not 0 <= chosen < count:
@@ -229,7 +236,7 @@ def _choose_channel(where: str, found: Found, axes: str, channel: int | None) ->
         )
     names = found.channel_names
     if along == ["s"]:
-        names = RGB_NAMES[:count]
+        names = RGB_NAMES[:count] if count in (3, 4) else ()
     if along and len(names) != count:
         names = tuple(f"channel {i}" for i in range(count))
     return chosen, names if along else ()
@@ -239,8 +246,8 @@ def _level(array: Any, axes: str, fixed: dict[str, int]) -> LazyArray:
     """Return the array itself where it is a (z, y, x) zarr or numpy array, else a view."""
     import zarr
 
-    if axes == "".join(AXES) and isinstance(array, zarr.Array | np.ndarray):
-        return array  # type: ignore[no-any-return]
+    if axes == "".join(AXES) and isinstance(array, zarr.Array | np.ndarray | AxisView):
+        return array
     return AxisView(array, axes, fixed)
 
 

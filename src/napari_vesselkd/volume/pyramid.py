@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -84,8 +85,10 @@ def downsample(block: npt.NDArray[Any], factors: Sequence[int], label: bool) -> 
         return block
     if block.dtype.kind == "f" or total.dtype.kind == "f":
         mean = total / total.dtype.type(count)
-        return (mean if block.dtype.kind == "f" else np.rint(mean)).astype(block.dtype)
-    return ((total + count // 2) // count).astype(block.dtype)
+        rounded: npt.NDArray[Any] = mean if block.dtype.kind == "f" else np.rint(mean)
+    else:
+        rounded = (total + count // 2) // count
+    return rounded.astype(block.dtype)
 
 
 def _pairs(block: npt.NDArray[Any], axis: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
@@ -118,7 +121,7 @@ def update_pyramid(arrays: Sequence[Any], region: Region, label: bool) -> None:
     label : bool
         As in `downsample`.
     """
-    for fine, coarse in zip(arrays, arrays[1:], strict=False):
+    for fine, coarse in pairwise(arrays):
         factors = factors_between(fine.shape, coarse.shape)
         region = coarser_region(region, factors)
         for piece in region.pieces((PIECE, PIECE, PIECE)):

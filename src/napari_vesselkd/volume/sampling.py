@@ -38,7 +38,7 @@ def sample_regions(
     regions = []
     for index in np.ndindex(*cells):
         start = [
-            _place(rng, i * n // k, (i + 1) * n // k, e, c, n)
+            _inside_chunk(_between(rng, i * n // k, (i + 1) * n // k - e), edge=e, chunk=c, size=n)
             for i, k, n, e, c in zip(index, cells, size, edge, limit, strict=True)
         ]
         stop = [min(low + e, n) for low, e, n in zip(start, edge, size, strict=True)]
@@ -46,13 +46,16 @@ def sample_regions(
     return regions
 
 
-def _place(rng: np.random.Generator, low: int, high: int, edge: int, chunk: int, size: int) -> int:
-    """Return the start of a block of `edge` voxels near [low, high) that does not cross a chunk border."""
-    start = int(rng.integers(low, max(low + 1, high - edge + 1)))
+def _inside_chunk(start: int, *, edge: int, chunk: int, size: int) -> int:
+    """Return the start nearest to `start` of a block of `edge` voxels that does not cross a chunk border."""
     border = (start // chunk + 1) * chunk
     if start + edge > border:
         start = max(start // chunk * chunk, border - edge)
     return max(0, min(start, size - edge))
+
+
+def _between(rng: np.random.Generator, low: int, high: int) -> int:
+    return int(rng.integers(low, max(low, high) + 1))
 
 
 def _block_shape(limit: Shape, voxels: int) -> Shape:

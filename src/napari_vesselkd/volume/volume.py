@@ -1,4 +1,4 @@
-"""The lazy 3D image: levels of (z, y, x) arrays with their voxel sizes, whatever file or layer they came from."""
+"""The lazy 3D image: levels of (z, y, x) arrays with their voxel sizes, whatever they came from."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ class Volume:
         return None if self.count_missing is None else self.count_missing(0)
 
     def signature(self) -> str:
-        """Return a hash of shape, type, voxel size and a bounded sample of voxels: the same for a moved file."""
+        """Return a hash of shape, type, voxel size and a bounded sample of voxels; a moved file keeps it."""
         digest = hashlib.sha256(f"{self.shape} {self.dtype.str} {self.voxel_size_um}".encode())
         for region in sample_regions(self.shape, self.chunks, SIGNATURE_VOXELS, blocks=27, seed=0):
             digest.update(self.read(region).tobytes())

@@ -51,7 +51,7 @@ class Found:
 
 
 def voxel_size_of(values: dict[str, float]) -> VoxelSize:
-    """Return the (z, y, x) voxel size in um that metadata give per axis, as they are; an absent axis is 1 um."""
+    """Return the (z, y, x) voxel size in um as metadata give it per axis; an absent axis is 1 um."""
     z, y, x = (float(values.get(axis, 1.0)) for axis in AXES)
     return z, y, x
 
@@ -60,11 +60,13 @@ def damaged(path: Path, what: str, error: BaseException | None = None, **details
     """Return the error for a broken file, with the first line of what its library said."""
     if error is not None and "value" not in details:
         details["value"] = first_line(error)
-    details.setdefault("remedy", "Copy or export the file again; nothing was written")
+    details.setdefault("remedy", "Copy or export the file again")
     return CorruptSourceError(f"{path} {what}", **details)
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an exception's message, or its kind where it has none."""
-    text = str(error).strip()
-    return text.splitlines()[0][:300] if text else type(error).__name__
+    """Return the telling line of an exception's message: the first, of ITK's the last; or its kind."""
+    lines = str(error).strip().splitlines()
+    if not lines:
+        return type(error).__name__
+    return lines[-1 if lines[0].startswith("Exception thrown in SimpleITK") else 0].strip()[:300]

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_vesselkd.errors import UnsupportedSourceError
+from napari_vesselkd.errors import CorruptSourceError, UnsupportedSourceError
 from napari_vesselkd.volume.sources.found import Found, damaged, voxel_size_of
 
 UM_PER_MM = 1e3
+HEADER_BYTES = 8192
+_FIELD = re.compile(r"^([A-Za-z ]+?)\s*[=:]=?\s*([^\r\n]*)", re.M)
+_VOXEL_BYTES = {
+    **dict.fromkeys(("met_short", "met_ushort", "short", "unsigned short", "int16", "uint16"), 2),
+    **dict.fromkeys(
+        ("met_int", "met_uint", "met_float", "int", "unsigned int", "int32", "uint32", "float"), 4
+    ),
+    **dict.fromkeys(("met_double", "double"), 8),
+}
 
 
 def open_itk(path: Path) -> Found:
@@ -36,6 +47,7 @@ def open_itk(path: Path) -> Found:
         raise damaged(path, "cannot be read", error) from error
     if ndim not in (2, 3):
         raise UnsupportedSourceError(f"{path} is not a volume", value=f"{ndim} axes", limit="2 or 3 axes")
+    _check_complete(path)
     array = ItkArray(path, tuple(reversed(size)), kind, int(reader.GetNumberOfComponents()))
     spacing = dict(zip("xyz", (value * UM_PER_MM for value in reader.GetSpacing()), strict=False))
     straight = np.allclose(np.reshape(reader.GetDirection(), (ndim, ndim)), np.eye(ndim))
@@ -47,6 +59,30 @@ def open_itk(path: Path) -> Found:
         voxel_sizes_um=(voxel_size_of(spacing),),
         origin_um=(origin[2], origin[1], origin[0]),
     )
+
+
+def _check_complete(path: Path) -> None:
+    """Raise CorruptSourceError if raw voxels in the same file are fewer than its text header promises."""
+    with path.open("rb") as file:
+        text = file.read(HEADER_BYTES).decode("latin-1")
+    fields = {key.strip().lower(): value.strip() for key, value in _FIELD.findall(text)}
+    sizes = fields.get("dimsize") or fields.get("sizes")
+    attached = fields.get("elementdatafile", "").upper() == "LOCAL" or (
+        path.suffix.lower() == ".nrrd" and "data file" not in fields and "datafile" not in fields
+    )
+    raw = fields.get("compresseddata", "false").lower() == "false" and fields.get("encoding", "raw") == "raw"
+    if sizes is None or not attached or not raw:
+        return
+    voxel_bytes = _VOXEL_BYTES.get(fields.get("elementtype", fields.get("type", "")).lower(), 1)
+    promised = voxel_bytes * math.prod(int(float(n)) for n in sizes.split())
+    size = path.stat().st_size
+    if promised > size:
+        raise CorruptSourceError(
+            f"{path} is truncated or its header is wrong",
+            value=f"{size} bytes",
+            limit=f"more than {promised} by its header",
+            remedy="Copy or export the file again",
+        )
 
 
 class ItkArray:

@@ -1,9 +1,10 @@
-"""TIFF, BigTIFF, OME-TIFF and ImageJ TIFF, through tifffile's zarr view; only the strips or tiles asked for are read."""
+"""TIFF, BigTIFF, OME-TIFF and ImageJ TIFF, through tifffile's zarr view."""
 
 from __future__ import annotations
 
 import logging
 import math
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,9 +32,12 @@ def open_tiff(path: Path) -> Found:
     """
     import tifffile
 
-    with complaints(path) as complaint:
+    with complaints() as complaint:
         try:
             tiff = tifffile.TiffFile(path)
+            if tiff.is_shaped and len(tiff.series) > 1:  # slices written one by one, each its own series
+                tiff.close()
+                tiff = tifffile.TiffFile(path, is_shaped=False)
         except tifffile.TiffFileError as error:
             raise damaged(path, "is not a TIFF file, whatever its name says", error) from error
         except (OSError, ValueError, KeyError, IndexError, EOFError) as error:
@@ -49,11 +53,17 @@ def open_tiff(path: Path) -> Found:
 
 
 @contextmanager
-def complaints(path: Path) -> Iterator[list[str]]:
+def complaints() -> Iterator[list[str]]:
     """Collect what tifffile logs as errors: it goes on after a broken page list, and we must not."""
     said: list[str] = []
     handler = logging.Handler(logging.ERROR)
-    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    thread = threading.get_ident()
+
+    def keep(record: logging.LogRecord) -> None:
+        if record.thread == thread:
+            said.append(record.getMessage())
+
+    handler.emit = keep  # type: ignore[method-assign]
     logger = logging.getLogger("tifffile")
     propagate, logger.propagate = logger.propagate, False
     logger.addHandler(handler)

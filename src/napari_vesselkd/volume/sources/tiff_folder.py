@@ -79,7 +79,7 @@ class SliceFiles:
         import tifffile
 
         try:
-            with complaints(file) as complaint, tifffile.TiffFile(file) as tiff:
+            with complaints() as complaint, tifffile.TiffFile(file) as tiff:
                 page = tiff.pages[0]
                 plane = (
                     tiff.pages[0].asarray()
@@ -99,7 +99,7 @@ def _header(file: Path) -> tuple[tuple[int, ...], np.dtype[Any], int]:
     import tifffile
 
     try:
-        with complaints(file) as complaint, tifffile.TiffFile(file) as tiff:
+        with complaints() as complaint, tifffile.TiffFile(file) as tiff:
             page, pages = tiff.pages[0], len(tiff.pages)
             end = max(o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False))
             size = tiff.filehandle.size

@@ -14,16 +14,14 @@ from napari_vesselkd.geometry import AXES
 from napari_vesselkd.volume.sources.found import KNOWN_AXES, Found, damaged, voxel_size_of
 from napari_vesselkd.volume.units import um_per
 
-METADATA_FILES = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 COUNTABLE_CHUNKS = 100_000
 _DEFAULT_AXES = {2: "yx", 3: "zyx", 4: "czyx", 5: "tczyx"}
 
 
 def is_zarr(path: Path) -> bool:
     """Say whether a folder is, or calls itself, a zarr array or group."""
-    return path.is_dir() and (
-        path.suffix == ".zarr" or any((path / name).exists() for name in METADATA_FILES)
-    )
+    return path.is_dir() and (path.suffix == ".zarr" or any((path / name).exists() for name in MARKS))
 
 
 def open_zarr(path: Path) -> Found:
@@ -38,14 +36,16 @@ def open_zarr(path: Path) -> Found:
     """
     import zarr
 
-    if not any((path / name).exists() for name in METADATA_FILES):
+    from napari_vesselkd.volume.sources.checked_store import CheckedStore
+
+    if not any((path / name).exists() for name in MARKS):
         raise CorruptSourceError(
             f"{path} holds no zarr metadata",
-            limit=f"one of {', '.join(METADATA_FILES)}",
+            limit=f"one of {', '.join(MARKS)}",
             remedy="Check that the folder was copied completely and is the top of the zarr",
         )
     try:
-        node = zarr.open(path, mode="r")
+        node = zarr.open(CheckedStore(path, read_only=True), mode="r")
         attributes = dict(node.attrs)
     except Exception as error:  # zarr raises many kinds for broken JSON and missing keys
         raise damaged(path, "has zarr metadata that cannot be read", error) from error
@@ -58,6 +58,7 @@ def open_zarr(path: Path) -> Found:
 
 
 def _plain(path: Path, array: Any) -> Found:
+    array.store.watch(array)
     names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
     axes = "".join(str(name)[:1].lower() for name in names) if names else ""
     if not _legal(axes, array.ndim):
@@ -113,6 +114,7 @@ def _multiscale(path: Path, group: Any, ome: Mapping[str, Any]) -> Found:
         arrays=arrays,
         axes=axes,
         voxel_sizes_um=_voxel_sizes(axes, units, scales),
+        size_known=all(um_per(units.get(axis)) is not None for axis in AXES if axis in axes),
         origin_um=_origin(axes, units, shifts[0]),
         channel_names=tuple(names) if any(names) else (),
         count_missing=partial(_count_missing, path, arrays, axes),
@@ -180,13 +182,17 @@ def _level(path: Path, group: Any, name: str, axes: str) -> Any:
             f"lists the level {name!r}, which is no array with the axes {axes}",
             value=f"shape {getattr(array, 'shape', 'of a group')}",
         )
+    array.store.watch(array)
     return array
 
 
 def _voxel_sizes(
     axes: str, units: Mapping[str, str | None], scales: list[dict[str, float]]
 ) -> tuple[tuple[float, float, float], ...] | None:
-    """Return the voxel size of each level; None where neither unit nor scale says anything."""
+    """Return the voxel size of each level; None where neither unit nor scale says anything.
+
+    A scale without unit is taken as um.
+    """
     space = [axis for axis in AXES if axis in axes]
     if all(um_per(units.get(axis)) is None and scales[0][axis] == 1 for axis in space):
         return None
@@ -205,7 +211,7 @@ def _origin(
 def _count_missing(
     path: Path, arrays: tuple[Any, ...], axes: str, level: int, fixed: dict[str, int]
 ) -> int | None:
-    """Count the chunks (shards where there are some) of a level that have no file; None if they are too many."""
+    """Count the chunks (or shards) of a level that have no file; None if there are too many to look at."""
     array = arrays[level]
     sizes = getattr(array, "shards", None) or array.chunks
     grids = [
