@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
 
 
 def stretch(values: F32, shape: Sequence[int], *, centred: bool = False) -> F32:
@@ -32,7 +33,7 @@ def stretch(values: F32, shape: Sequence[int], *, centred: bool = False) -> F32:
     return values
 
 
-def smooth_noise(shape: Sequence[int], cells: Sequence[float], rng: np.random.Generator) -> F32:
+def smooth_noise(shape: Sequence[int], cells: Sequence[float] | F64, rng: np.random.Generator) -> F32:
     """Return smooth noise with standard deviation of about 1, varying over `cells` voxels (z, y, x)."""
     steps = [min(max(c, 1.0) / 2, n / 2) for n, c in zip(shape, cells, strict=True)]
     coarse = [n if step <= 1 else round(n / step) + 1 for n, step in zip(shape, steps, strict=True)]

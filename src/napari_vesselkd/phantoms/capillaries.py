@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import networkx as nx
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,7 @@ MAX_CELLS = 2500
 def add_capillaries(
     graph: nx.Graph,
     extent: F64,
+    *,
     spacing_um: float,
     radius_um: float,
     tortuosity: float,
@@ -46,7 +49,7 @@ def add_capillaries(
                 names[end] = add_node(graph, places[end], 0)
         points = bridge(places[chain], tortuosity, 1.3 * radius_um, rng)
         radius = wavy_radius(float(widths[first]), float(widths[last]), len(points), rng)
-        add_edge(graph, names[first], names[last], points, radius, "capillary")
+        add_edge(graph, names[first], names[last], points=points, radius_um=radius, kind="capillary")
 
 
 def _chains(bed: nx.Graph) -> list[list[int]]:
@@ -63,7 +66,7 @@ def _chains(bed: nx.Graph) -> list[list[int]]:
             chain = [joint, neighbour]
             while chain[-1] not in joints and chain[-1] != joint:
                 chain.append(next(n for n in bed[chain[-1]] if n != chain[-2]))
-            taken |= {frozenset(link) for link in zip(chain, chain[1:], strict=False)}
+            taken |= {frozenset(link) for link in pairwise(chain)}
             ends = frozenset((chain[0], chain[-1]))
             if len(ends) == 1 or ends in pairs:
                 cuts = (
@@ -71,7 +74,7 @@ def _chains(bed: nx.Graph) -> list[list[int]]:
                     if len(ends) == 1
                     else [0, len(chain) // 2, len(chain) - 1]
                 )
-                chains += [chain[a : b + 1] for a, b in zip(cuts, cuts[1:], strict=False) if b > a]
+                chains += [chain[a : b + 1] for a, b in pairwise(cuts) if b > a]
             else:
                 chains.append(chain)
             pairs.add(ends)
@@ -129,6 +132,5 @@ def join_trees(graph: nx.Graph, reach_um: float, rng: np.random.Generator) -> No
         last = float(next(iter(graph[target].values()))["radius_um"].mean())
         a, b = (np.asarray(graph.nodes[n]["pos_um"]) for n in (end, target))
         points = bridge(np.stack([a, b]), 0.08, max(last, 0.5), rng)
-        add_edge(
-            graph, end, target, points, wavy_radius(min(first, 2 * last), last, len(points), rng), "capillary"
-        )
+        radius = wavy_radius(min(first, 2 * last), last, len(points), rng)
+        add_edge(graph, end, target, points=points, radius_um=radius, kind="capillary")

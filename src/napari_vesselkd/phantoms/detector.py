@@ -31,4 +31,5 @@ def detect(light: F32, look: Appearance, rng: np.random.Generator) -> npt.NDArra
     top = float(np.percentile(light[:, ::2, ::2], 99.8)) + 1e-6
     image = np.maximum(image / np.float32(top), 0) ** np.float32(look.gamma)
     full = 2 ** round(look.bits) - 1
-    return np.clip(np.rint(full * (image * look.gain + look.offset)), 0, full).astype(np.uint16)
+    stored = np.clip(np.rint(full * (image * look.gain + look.offset)), 0, full)
+    return np.asarray(stored, np.uint16)

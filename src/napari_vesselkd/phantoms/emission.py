@@ -67,7 +67,7 @@ def _along(arc: F64, period: float, rng: np.random.Generator) -> F64:
 
 
 def emitted_light(
-    brightness: F64, distance: F32, owner: I32, size: VoxelSize, look: Appearance, rng: np.random.Generator
+    brightness: F64, distance: F32, owner: I32, *, size: VoxelSize, look: Appearance, rng: np.random.Generator
 ) -> F32:
     """Return the light per voxel, (z, y, x) float32.
 

@@ -21,13 +21,14 @@ F32 = npt.NDArray[np.float32]
 def picture(
     graph: nx.Graph,
     segments: Segments,
+    *,
     shape: Shape,
     size: VoxelSize,
     look: Appearance,
     rng: np.random.Generator,
 ) -> npt.NDArray[np.uint16]:
     """Return the imaged volume, (z, y, x) uint16."""
-    light, inside = vessel_light(graph, segments, shape, size, look, rng)
+    light, inside = vessel_light(graph, segments, shape=shape, size=size, look=look, rng=rng)
     tissue = tissue_light(shape, size, look, rng)
     light = tissue + light * _boost(light, inside, tissue, look)
     if look.margin:
@@ -49,6 +50,7 @@ def _boost(light: F32, inside: npt.NDArray[np.bool_], tissue: F32, look: Appeara
 def vessel_light(
     graph: nx.Graph,
     segments: Segments,
+    *,
     shape: Shape,
     size: VoxelSize,
     look: Appearance,
@@ -63,7 +65,7 @@ def vessel_light(
     fine_shape = (shape[0] * between, shape[1], shape[2])
     distance, owner = signed_distance(segments, fine_shape, fine_size, reach_um=0.6 * max(fine_size))
     brightness = segment_brightness(graph, segments, look, size[2], rng)
-    light = emitted_light(brightness, distance, owner, fine_size, look, rng)
+    light = emitted_light(brightness, distance, owner, size=fine_size, look=look, rng=rng)
     if look.shadow:
         above = np.cumsum(distance < 0, axis=0, dtype=np.float32) * np.float32(fine_size[0] / (20 * size[2]))
         light *= np.exp(-look.shadow * above)

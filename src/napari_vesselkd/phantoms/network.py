@@ -1,6 +1,6 @@
 """The vessels of a phantom as a graph: a scene's trees, their companions and the capillary bed.
 
-A network is a `networkx.Graph`. Nodes carry ``pos_um`` ((z, y, x), the centre of voxel 0 being the origin) and
+A network is a `networkx.Graph`. Nodes carry ``pos_um`` ((z, y, x), voxel 0's centre being the origin) and
 ``tree`` (0 in a capillary bed); edges carry ``points`` ((N, 3) um, from the node with the smaller number to
 the other), ``radius_um`` ((N,) um) and ``kind`` ("tree", "companion" or "capillary"). Vessels go on a little
 beyond the volume.
@@ -31,7 +31,7 @@ def build_network(fields: dict[str, Any], rng: np.random.Generator) -> nx.Graph:
     pixel, scene, density = float(fields["voxel_size_um"][2]), fields["scene"], float(fields["density"])
     graph = nx.Graph()
     capillary = _ratio(0.9, 3.2, rng) * pixel
-    styles = _styles(scene, density, pixel, capillary, extent, rng)
+    styles = _styles(scene, density, pixel=pixel, capillary=capillary, view=float(extent[1:].min()), rng=rng)
     for style in styles:
         enter_tree(graph, style, extent, rng, descending=scene == "capillary" and rng.uniform() < 0.6)
     if styles and rng.uniform() < 0.35:
@@ -40,7 +40,9 @@ def build_network(fields: dict[str, Any], rng: np.random.Generator) -> nx.Graph:
     if scene == "capillary" or (scene == "pial" and rng.uniform() < 0.8):
         spacing = 95 * (22 / 95) ** density * pixel * max(1.0, capillary / (2 * pixel))
         tortuosity = float(rng.uniform(0.03, 0.28))
-        add_capillaries(graph, extent, spacing, capillary, tortuosity, rng)
+        add_capillaries(
+            graph, extent, spacing_um=spacing, radius_um=capillary, tortuosity=tortuosity, rng=rng
+        )
         join_trees(graph, 2.5 * spacing, rng)
     return graph
 
@@ -50,10 +52,9 @@ def _ratio(low: float, high: float, rng: np.random.Generator) -> float:
 
 
 def _styles(
-    scene: str, density: float, pixel: float, capillary: float, extent: F64, rng: np.random.Generator
+    scene: str, density: float, *, pixel: float, capillary: float, view: float, rng: np.random.Generator
 ) -> list[TreeStyle]:
     """Return the trees of a scene."""
-    view = float(extent[1:].min())
     if scene == "pial":
         widest = min(0.27 * view, 48 * pixel)
         trunks = [

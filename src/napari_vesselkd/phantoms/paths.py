@@ -13,6 +13,7 @@ F64 = npt.NDArray[np.float64]
 def random_walk(
     start: F64,
     heading: F64,
+    *,
     length_um: float,
     step_um: float,
     bend: float,
@@ -39,7 +40,7 @@ def random_walk(
 
 
 def bridge(stations: F64, tortuosity: float, step_um: float, rng: np.random.Generator) -> F64:
-    """Return a curved path (N, 3) that starts and ends at the outer `stations` (M, 3) and passes near the others.
+    """Return a curved path (N, 3) from the first to the last of `stations` (M, 3), near those between.
 
     It is a cubic spline through the smoothed stations plus sines with falling amplitudes, `tortuosity` times
     the length of a piece between two stations.
@@ -80,7 +81,7 @@ def wavy_radius(first: float, last: float, count: int, rng: np.random.Generator)
     return np.asarray((first + (last - first) * s) * np.clip(swell, 0.45, 2.0))
 
 
-def add_edge(graph: nx.Graph, a: int, b: int, points: F64, radius_um: F64, kind: str) -> None:
+def add_edge(graph: nx.Graph, a: int, b: int, *, points: F64, radius_um: F64, kind: str) -> None:
     """Add an edge; its points run from the node with the smaller number to the other."""
     if a > b:
         a, b, points, radius_um = b, a, points[::-1], radius_um[::-1]
@@ -89,7 +90,7 @@ def add_edge(graph: nx.Graph, a: int, b: int, points: F64, radius_um: F64, kind:
 
 def add_node(graph: nx.Graph, position: F64, tree: int) -> int:
     """Add a node at `position` (um), part of tree number `tree` (0: a capillary bed); return its number."""
-    name = graph.number_of_nodes()
+    name = int(graph.number_of_nodes())
     z, y, x = (float(value) for value in position)
     graph.add_node(name, pos_um=(z, y, x), tree=tree)
     return name

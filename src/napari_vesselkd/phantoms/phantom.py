@@ -38,7 +38,8 @@ class Phantom:
         Centrelines; see `napari_vesselkd.phantoms.network`.
     voxel_size_um : tuple of float, (z, y, x)
     params : dict
-        The configuration with all random choices filled in; the imaging model's under "appearance".
+        The configuration with all random choices filled in; the imaging model's under "appearance", the
+        configuration as it was given under "config".
     """
 
     image: npt.NDArray[np.uint16]
@@ -66,8 +67,8 @@ def make_phantom(config: PhantomConfig) -> Phantom:
     distance, _ = signed_distance(
         segments, config.shape, size, reach_um=0.5 * max(size), inflation_um=inflation
     )
-    image = picture(graph, segments, config.shape, size, look, streams[3])
-    params = {**fields, "label_inflation_um": inflation, "appearance": asdict(look)}
+    image = picture(graph, segments, shape=config.shape, size=size, look=look, rng=streams[3])
+    params = {**fields, "config": asdict(config), "label_inflation_um": inflation, "appearance": asdict(look)}
     return Phantom(image, (distance <= 0).astype(np.uint8), graph, size, params)
 
 

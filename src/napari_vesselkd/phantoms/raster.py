@@ -87,13 +87,23 @@ def signed_distance(
         per_batch = max(1, _BATCH_VOXELS // int(box.prod())) if box.prod() <= _LARGE_BOX else 1
         for first in range(0, len(members), per_batch):
             chosen = members[first : first + per_batch]
-            _paint(distance, owner, segments, touching[chosen], low[chosen], box, size, inflation_um)
+            _paint(
+                distance,
+                owner,
+                segments=segments,
+                chosen=touching[chosen],
+                low=low[chosen],
+                box=box,
+                size=size,
+                inflation_um=inflation_um,
+            )
     return distance, owner
 
 
 def _paint(
     distance: F32,
     owner: I32,
+    *,
     segments: Segments,
     chosen: npt.NDArray[np.int64],
     low: npt.NDArray[np.int64],
@@ -101,7 +111,7 @@ def _paint(
     size: F64,
     inflation_um: tuple[float, float, float],
 ) -> None:
-    values = _box_distances(segments, chosen, low, box, size, inflation_um)
+    values = _box_distances(segments, chosen, low=low, box=box, size=size, inflation_um=inflation_um)
     if len(chosen) == 1:
         place = tuple(slice(int(a), int(a + n)) for a, n in zip(low[0], box, strict=True))
         closer = values[0] < distance[place]
@@ -130,6 +140,7 @@ def _axis_shape(count: int, axis: int, box: npt.NDArray[np.int64]) -> tuple[int,
 def _box_distances(
     segments: Segments,
     chosen: npt.NDArray[np.int64],
+    *,
     low: npt.NDArray[np.int64],
     box: npt.NDArray[np.int64],
     size: F64,

@@ -30,12 +30,28 @@ def tissue_light(shape: Shape, size: VoxelSize, look: Appearance, rng: np.random
     x = size[2]
     if look.cells:
         light_of_cell = look.cell_light * look.level
-        add_blobs(light, round(look.cells * million), (2 * x, 6 * x), light_of_cell, size, rng)
+        add_blobs(
+            light,
+            round(look.cells * million),
+            sigma_um=(2 * x, 6 * x),
+            light=light_of_cell,
+            size=size,
+            rng=rng,
+        )
         np.maximum(light, 0.02 * look.level, out=light)
     if look.debris:
-        add_blobs(light, round(look.debris * million), (0.4 * x, 1.8 * x), look.debris_light, size, rng)
+        add_blobs(
+            light,
+            round(look.debris * million),
+            sigma_um=(0.4 * x, 1.8 * x),
+            light=look.debris_light,
+            size=size,
+            rng=rng,
+        )
     if look.patches:
-        add_blobs(light, round(look.patches), (6 * x, 22 * x), look.patch_light, size, rng)
+        add_blobs(
+            light, round(look.patches), sigma_um=(6 * x, 22 * x), light=look.patch_light, size=size, rng=rng
+        )
     return np.asarray(light, np.float32)
 
 
@@ -63,6 +79,7 @@ def inside_tissue(shape: Shape, size: VoxelSize, rng: np.random.Generator) -> F3
 def add_blobs(
     image: F32,
     count: int,
+    *,
     sigma_um: tuple[float, float],
     light: float,
     size: VoxelSize,

@@ -56,7 +56,7 @@ def enter_tree(
     heading /= np.linalg.norm(heading)
     margin = 1.5 * style.radius_um
     start = target - heading * _way_out(target + margin, -heading, extent + 2 * margin)
-    grow_tree(graph, start, heading, style, extent, rng)
+    grow_tree(graph, start, heading, style=style, extent=extent, rng=rng)
 
 
 def _way_out(inside: F64, direction: F64, extent: F64) -> float:
@@ -66,7 +66,7 @@ def _way_out(inside: F64, direction: F64, extent: F64) -> float:
 
 
 def grow_tree(
-    graph: nx.Graph, root: F64, heading: F64, style: TreeStyle, extent: F64, rng: np.random.Generator
+    graph: nx.Graph, root: F64, heading: F64, *, style: TreeStyle, extent: F64, rng: np.random.Generator
 ) -> None:
     """Grow a tree from `root` (um) until its branches are too thin or have left the box `extent`."""
     tree = 1 + max((tree for _, tree in graph.nodes(data="tree")), default=0)
@@ -78,9 +78,18 @@ def grow_tree(
         length = float(rng.gamma(5.0, style.length * radius / 5.0))
         bend = style.tortuosity * float(np.sqrt(step / (10 * radius)))
         start = np.asarray(graph.nodes[tip]["pos_um"])
-        points, heading = random_walk(start, heading, length, step, bend, style.flatness, rng)
+        points, heading = random_walk(
+            start, heading, length_um=length, step_um=step, bend=bend, flatness=style.flatness, rng=rng
+        )
         end = add_node(graph, points[-1], tree)
-        add_edge(graph, tip, end, points, wavy_radius(radius, radius, len(points), rng), "tree")
+        add_edge(
+            graph,
+            tip,
+            end,
+            points=points,
+            radius_um=wavy_radius(radius, radius, len(points), rng),
+            kind="tree",
+        )
         branches += 1
         margin = 2 * radius + 0.1 * extent
         if np.all((points[-1] > -margin) & (points[-1] < extent + margin)):
@@ -127,14 +136,17 @@ def add_companion(graph: nx.Graph, rng: np.random.Generator) -> bool:
     track = points + side * ((radius + own) * apart)[:, None]
     tree = 1 + trees[-1]
     first, last = add_node(graph, track[0], tree), add_node(graph, track[-1], tree)
-    add_edge(graph, first, last, track, wavy_radius(own, own, len(track), rng), "companion")
+    add_edge(
+        graph, first, last, points=track, radius_um=wavy_radius(own, own, len(track), rng), kind="companion"
+    )
     return True
 
 
 def _trunk(graph: nx.Graph, tree: int) -> tuple[F64, F64]:
     """Return points and radii from the root of a tree along its widest branches to the end."""
     node = min(n for n, number in graph.nodes(data="tree") if number == tree)
-    points, radii = [], []
+    points: list[F64] = []
+    radii: list[F64] = []
     while True:
         onward = [
             (float(d["radius_um"][0]), n)
