@@ -85,7 +85,7 @@ def downsample(block: npt.NDArray[Any], factors: Sequence[int], label: bool) -> 
         return block
     if block.dtype.kind == "f" or total.dtype.kind == "f":
         mean = total / total.dtype.type(count)
-        rounded: npt.NDArray[Any] = mean if block.dtype.kind == "f" else np.rint(mean)
+        rounded: npt.NDArray[Any] = mean if block.dtype.kind == "f" else np.floor(mean + 0.5)
     else:
         rounded = (total + count // 2) // count
     return rounded.astype(block.dtype)

@@ -15,6 +15,7 @@ from napari_vesselkd.volume.sources.found import Found, damaged, voxel_size_of
 
 UM_PER_MM = 1e3
 HEADER_BYTES = 8192
+KEPT_BYTES = 2**30
 _FIELD = re.compile(r"^([A-Za-z ]+?)\s*[=:]=?\s*([^\r\n]*)", re.M)
 _VOXEL_BYTES = {
     **dict.fromkeys(("met_short", "met_ushort", "short", "unsigned short", "int16", "uint16"), 2),
@@ -47,8 +48,11 @@ def open_itk(path: Path) -> Found:
         raise damaged(path, "cannot be read", error) from error
     if ndim not in (2, 3):
         raise UnsupportedSourceError(f"{path} is not a volume", value=f"{ndim} axes", limit="2 or 3 axes")
-    _check_complete(path)
-    array = ItkArray(path, tuple(reversed(size)), kind, int(reader.GetNumberOfComponents()))
+    fields = _text_header(path)
+    _check_complete(path, fields)
+    array = ItkArray(
+        path, tuple(reversed(size)), kind, int(reader.GetNumberOfComponents()), _compressed(fields)
+    )
     spacing = dict(zip("xyz", (value * UM_PER_MM for value in reader.GetSpacing()), strict=False))
     straight = np.allclose(np.reshape(reader.GetDirection(), (ndim, ndim)), np.eye(ndim))
     origin = [value * UM_PER_MM if straight else 0.0 for value in reader.GetOrigin()] + [0.0]
@@ -61,17 +65,23 @@ def open_itk(path: Path) -> Found:
     )
 
 
-def _check_complete(path: Path) -> None:
-    """Raise CorruptSourceError if raw voxels in the same file are fewer than its text header promises."""
+def _text_header(path: Path) -> dict[str, str]:
     with path.open("rb") as file:
         text = file.read(HEADER_BYTES).decode("latin-1")
-    fields = {key.strip().lower(): value.strip() for key, value in _FIELD.findall(text)}
+    return {key.strip().lower(): value.strip() for key, value in _FIELD.findall(text)}
+
+
+def _compressed(fields: dict[str, str]) -> bool:
+    return fields.get("compresseddata", "false").lower() == "true" or fields.get("encoding", "raw") != "raw"
+
+
+def _check_complete(path: Path, fields: dict[str, str]) -> None:
+    """Raise CorruptSourceError if raw voxels in the same file are fewer than its text header promises."""
     sizes = fields.get("dimsize") or fields.get("sizes")
     attached = fields.get("elementdatafile", "").upper() == "LOCAL" or (
         path.suffix.lower() == ".nrrd" and "data file" not in fields and "datafile" not in fields
     )
-    raw = fields.get("compresseddata", "false").lower() == "false" and fields.get("encoding", "raw") == "raw"
-    if sizes is None or not attached or not raw:
+    if sizes is None or not attached or _compressed(fields):
         return
     voxel_bytes = _VOXEL_BYTES.get(fields.get("elementtype", fields.get("type", "")).lower(), 1)
     promised = voxel_bytes * math.prod(int(float(n)) for n in sizes.split())
@@ -86,31 +96,44 @@ def _check_complete(path: Path) -> None:
 
 
 class ItkArray:
-    """A (z, y, x) or (z, y, x, s) array read through ITK's region reader, which keeps no file open."""
+    """A (z, y, x) or (z, y, x, s) array read through ITK's region reader, which keeps no file open.
 
-    def __init__(self, path: Path, shape: tuple[int, ...], kind: str, samples: int) -> None:
+    ITK unpacks NRRD and compressed files whole for any region; up to `KEPT_BYTES` they are then kept.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...], kind: str, samples: int, compressed: bool) -> None:
         self.path, self.samples = path, samples
         self.dtype = _dtype(path, kind)
         self.shape = (*shape, samples) if samples > 1 else shape
         self.ndim = len(self.shape)
+        self._streams = path.suffix.lower() in (".mha", ".mhd") and not compressed
+        self._whole: npt.NDArray[Any] | None = None
 
     def __getitem__(self, index: tuple[Any, ...]) -> npt.NDArray[Any]:
-        import SimpleITK
-
+        if not self._streams and math.prod(self.shape) * self.dtype.itemsize <= KEPT_BYTES:
+            if self._whole is None:
+                self._whole = self._read([range(n) for n in self.shape[: self.ndim - (self.samples > 1)]])
+            return np.array(self._whole[index])
         space = index[: self.ndim - 1] if self.samples > 1 else index
         ranges = [range(*key.indices(n)) for key, n in zip(space, self.shape, strict=False)]
         if any(len(steps) == 0 for steps in ranges):
             return np.empty([len(steps) for steps in ranges], self.dtype)
+        block = self._read(ranges)
+        steps = tuple(slice(None, None, steps.step) for steps in ranges)
+        return np.asarray(block[(*steps, *index[len(space) :])])
+
+    def _read(self, ranges: list[range]) -> npt.NDArray[Any]:
+        """Read the box around `ranges`, one per axis in z, y, x."""
+        import SimpleITK
+
         reader = SimpleITK.ImageFileReader()
         reader.SetFileName(str(self.path))
         reader.SetExtractIndex([steps[0] for steps in reversed(ranges)])
         reader.SetExtractSize([steps[-1] - steps[0] + 1 for steps in reversed(ranges)])
         try:
-            block = SimpleITK.GetArrayFromImage(reader.Execute())
+            return np.asarray(SimpleITK.GetArrayFromImage(reader.Execute()))
         except RuntimeError as error:
             raise damaged(self.path, "cannot be read", error) from error
-        steps = tuple(slice(None, None, steps.step) for steps in ranges)
-        return np.asarray(block[(*steps, *index[len(space) :])])
 
 
 def _dtype(path: Path, kind: str) -> np.dtype[Any]:
