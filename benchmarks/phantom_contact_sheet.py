@@ -88,9 +88,9 @@ def statistics(name: str, image: np.ndarray, label: np.ndarray) -> dict[str, obj
 
 def real_volumes(folder: Path) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """Return the real image and label pairs that are found under `folder`."""
-    pairs = []
-    for path in sorted((folder / "vesselnn_2photon" / "images").glob("*.tif")):
-        pairs.append((path.stem.split("_", 1)[1], path, folder / "vesselnn_2photon" / "labels" / path.name))
+    stacks = folder / "vesselnn_2photon"
+    names = sorted(path.name for path in (stacks / "images").glob("*.tif"))
+    pairs = [(n.split("_", 1)[1][:-4], stacks / "images" / n, stacks / "labels" / n) for n in names]
     sheet = folder / "vesselexpress_lightsheet"
     pairs.append(("lightsheet", sheet / "image.tif", sheet / "label.tif"))
     return [(n, tifffile.imread(a), tifffile.imread(b)) for n, a, b in pairs if a.exists() and b.exists()]
