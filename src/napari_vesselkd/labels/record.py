@@ -8,7 +8,6 @@ written, so a mark is never too early.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +80,7 @@ class RunRecord:
         self.values.update(values)
         aside = self.folder / "run.json.part"
         aside.write_text(json.dumps(self.values, indent=2) + "\n", encoding="utf-8")
-        os.replace(aside, self.folder / "run.json")
+        aside.replace(self.folder / "run.json")
 
     def check(self, fingerprint: Mapping[str, Any], output: Path) -> None:
         """Raise OutputError if the record is of another volume or other settings than `fingerprint`."""
@@ -125,6 +124,10 @@ class RunRecord:
         """Return how many voxels of the cells that `region` touches are vessel, as far as they are done."""
         marks = self.done[self._cells(region).slices].astype(np.int64)
         return int(np.maximum(np.abs(marks) - 1, 0).sum())
+
+    def share_done(self, region: Region) -> float:
+        """Return the share, 0..1, of the cells of `region` that are done."""
+        return float(np.count_nonzero(self.done[self._cells(region).slices])) / self._cells(region).size
 
     def is_done(self, region: Region) -> bool:
         """Whether all of `region`, the one asked for, is done."""

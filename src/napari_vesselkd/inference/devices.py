@@ -1,0 +1,120 @@
+"""Which device, precision and engine a run uses, and how much memory is at hand."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+from dataclasses import dataclass
+from functools import cache
+
+import psutil
+
+from napari_vesselkd.errors import DeviceError
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+KEEP_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Where and how a net is computed.
+
+    Attributes
+    ----------
+    device : str
+        "cpu", "cuda:N" or "mps".
+    precision : str
+        "fp32" or "bf16".
+    engine : str
+        "torch" or "openvino".
+    """
+
+    device: str
+    precision: str
+    engine: str
+
+
+def choose_backend(device: str = "auto", precision: str = "auto") -> Backend:
+    """Return the fastest backend for what was asked for.
+
+    "auto" takes a CUDA or MPS device where there is one, and bf16 where the hardware computes it: its Dice
+    differs from fp32 by at most .001 (``benchmarks/bench_throughput.py`` prints it).
+
+    Raises
+    ------
+    DeviceError
+        If this machine has no such device, or int8 was asked for.
+    """
+    found = _checked_device(device)
+    if precision == "int8":
+        raise DeviceError(
+            "int8 needs calibrated weights, which this version does not make",
+            value="--precision int8",
+            limit="auto, fp32, bf16",
+            remedy="Take --precision bf16",
+        )
+    engine = "torch"
+    if precision == "auto":
+        precision = "bf16" if _fast_bf16(found, engine) else "fp32"
+    return Backend(found, precision, engine)
+
+
+def memory_at_hand(device: str) -> int:
+    """Return how many bytes a run may plan with: what is free on the device, or available on the machine."""
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
+
+
+@cache
+def keep_freed_memory() -> bool:
+    """Let glibc keep freed blocks for the next pass instead of returning them to the system.
+
+    A pass of the net frees and asks again for the same large buffers; by default each of them is mapped
+    anew and faulted in page by page, half of the time of a pass in PyTorch. Returns whether it could be set.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    libc = ctypes.CDLL(None)
+    return bool(libc.mallopt(M_MMAP_THRESHOLD, KEEP_BYTES)) and bool(
+        libc.mallopt(M_TRIM_THRESHOLD, KEEP_BYTES)
+    )
+
+
+def _checked_device(device: str) -> str:
+    import torch
+
+    kind, _, number = device.partition(":")
+    if device == "auto":
+        if torch.cuda.is_available():
+            return "cuda:0"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    if kind == "cuda" and (number.isdecimal() or not number):
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if int(number or 0) >= count:
+            raise DeviceError(
+                "There is no such CUDA device",
+                value=device,
+                limit=f"cuda:0..cuda:{count - 1}" if count else "this machine has none that PyTorch can use",
+                remedy="Take --device auto or cpu",
+            )
+        return f"cuda:{number or 0}"
+    if device == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError("This machine has no MPS device", value=device, remedy="Take --device auto or cpu")
+    if device not in ("cpu", "mps"):
+        raise DeviceError("There is no such device", value=device, limit="auto, cpu, cuda, cuda:N, mps")
+    return device
+
+
+def _fast_bf16(device: str, engine: str) -> bool:
+    import torch
+
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device == "cpu" and engine == "openvino":
+        import openvino
+
+        return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return False

@@ -1,0 +1,291 @@
+"""Everything that is settled before the first block: what, with what, in which blocks, at which cost."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from napari_vesselkd.blocks import BlockGrid
+from napari_vesselkd.checkpoints import Checkpoint, CheckpointRegistry
+from napari_vesselkd.errors import CheckpointError
+from napari_vesselkd.geometry import Region, Shape, as_shape
+from napari_vesselkd.inference.config import SegmentConfig
+from napari_vesselkd.inference.devices import Backend, choose_backend, memory_at_hand
+from napari_vesselkd.inference.reports import Preflight
+from napari_vesselkd.labels import RunRecord
+from napari_vesselkd.volume import Volume
+
+LARGEST_CORE = {"cpu": 256, "mps": 256, "cuda": 384}
+MEMORY_SHARE = 0.3
+LEAST_CELL = 32
+BASE_BYTES = 500_000_000
+LABEL_BYTES_PER_VOXEL = 0.1
+PROBABILITY_BYTES_PER_VOXEL = 0.8
+# Mvoxel of outer boxes per second: of one CPU core, or of the device; rough, for the estimate only
+RATES = {
+    ("cpu", "openvino", "fp32"): 35e6,
+    ("cpu", "openvino", "bf16"): 50e6,
+    ("cpu", "torch", "fp32"): 12e6,
+    ("cpu", "torch", "bf16"): 8e6,
+    ("mps", "torch", "fp32"): 150e6,
+    ("cuda", "torch", "fp32"): 500e6,
+    ("cuda", "torch", "bf16"): 700e6,
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run, settled.
+
+    Attributes
+    ----------
+    volume : Volume
+        At the level to work on.
+    config : SegmentConfig
+    checkpoint : Checkpoint
+    backend : Backend
+    grid : BlockGrid
+    cell : tuple of int
+        Smallest unit that is marked as done, (z, y, x).
+    threshold : float
+    """
+
+    volume: Volume
+    config: SegmentConfig
+    checkpoint: Checkpoint
+    backend: Backend
+    grid: BlockGrid
+    cell: Shape
+    threshold: float
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what must be the same for a run to continue an output."""
+        card = self.checkpoint.card
+        return {
+            "volume": self.volume.signature(),
+            "checkpoint": card.sha256,
+            "threshold": self.threshold,
+            "temperature": card.calibration["temperature"],
+            "percentiles": [card.intensity["lower"], self.upper],
+            "precision": self.backend.precision,
+            "engine": self.backend.engine,
+            "halo": list(self.grid.halo),
+            "probability": self.config.probability,
+        }
+
+    @property
+    def upper(self) -> float:
+        """Upper percentile of the intensity window."""
+        card = self.checkpoint.card
+        return float(self.config.upper if self.config.upper is not None else card.intensity["upper"])
+
+    @property
+    def region(self) -> Region:
+        return self.grid.asked
+
+
+def make_plan(volume: Volume, config: SegmentConfig, record: RunRecord | None = None) -> Plan:
+    """Settle a run on an open volume.
+
+    Parameters
+    ----------
+    volume : Volume
+    config : SegmentConfig
+    record : RunRecord, optional
+        Of the output to continue: where the settings say "auto", its precision is kept.
+
+    Raises
+    ------
+    InvalidInputError, RegionError, CheckpointError, CheckpointNotFoundError, DeviceError
+        Where the settings do not fit the volume or the machine.
+    """
+    volume = volume.at_level(config.level)
+    registry = CheckpointRegistry()
+    automatic = config.checkpoint == "auto"
+    checkpoint = registry.choose(volume.voxel_size_um) if automatic else registry.get(config.checkpoint)
+    if checkpoint.card.normalisation != "frozen":
+        raise CheckpointError(
+            "The checkpoint's normalisation is live: its result would depend on the blocks",
+            value=checkpoint.card.name,
+            remedy="Freeze its statistics, or choose another checkpoint",
+        )
+    region = config.region_in(volume.shape)
+    backend = _backend(config, record)
+    stride = total_stride(checkpoint.card.config)
+    halo = _halo(config, checkpoint.card.halo, stride)
+    cell = as_shape([-(-LEAST_CELL // step) * step for step in stride])
+    grid = BlockGrid(volume.shape, cell, halo, stride, region)
+    grid = replace(grid, core=_core(config, grid, cell, backend, checkpoint.card.config))
+    threshold = checkpoint.card.threshold if config.threshold is None else config.threshold
+    return Plan(volume, config, checkpoint, backend, grid, cell, threshold)
+
+
+def preflight(
+    volume: Volume | str | Path, output: str | Path, config: SegmentConfig | None = None
+) -> Preflight:
+    """Return what a run would do and need, without running it.
+
+    Parameters
+    ----------
+    volume : Volume, str or Path
+        To segment.
+    output : str or Path
+        Where to; an earlier run found there is taken into account.
+    config : SegmentConfig, optional
+
+    Raises
+    ------
+    VesselKDError
+        As `segment` does before its first block.
+    """
+    from napari_vesselkd.inference.outputs import record_of, store_path
+    from napari_vesselkd.volume import open_volume
+
+    config = config or SegmentConfig()
+    record = None if config.restart else record_of(store_path(Path(output)))
+    if isinstance(volume, Volume):
+        return describe(make_plan(volume, config, record), record)
+    with open_volume(volume) as opened:
+        return describe(make_plan(opened, config, record), record)
+
+
+def describe(plan: Plan, record: RunRecord | None = None) -> Preflight:
+    """Return the pre-flight report of a plan."""
+    grid, backend, card = plan.grid, plan.backend, plan.checkpoint.card
+    voxels = grid.asked.size
+    left = _share_left(grid, record)
+    rate = RATES.get((backend.device.split(":")[0], backend.engine, backend.precision), 8e6)
+    if backend.device == "cpu":
+        rate *= plan.config.threads or physical_cpus()
+    seconds = 0.0 if left == 0 else 2.0 + left * _outer_voxels(grid) * _work(card.config) / rate
+    device_bytes = int(bytes_per_voxel(card.config, backend) * math.prod(grid.largest_outer()))
+    on_cpu = backend.device == "cpu"
+    raw = plan.volume.dtype.itemsize + 4
+    host = BASE_BYTES + 2 * raw * math.prod(grid.largest_outer()) + (device_bytes if on_cpu else 0)
+    disk = voxels * left * (LABEL_BYTES_PER_VOXEL + PROBABILITY_BYTES_PER_VOXEL * plan.config.probability)
+    report = Preflight(
+        voxels=voxels,
+        blocks=len(grid),
+        block=grid.core,
+        halo=grid.halo,
+        seconds=seconds,
+        ram_bytes=host,
+        vram_bytes=0 if on_cpu else device_bytes,
+        disk_bytes=int(disk) + 1_000_000,
+        device=backend.device,
+        precision=backend.precision,
+        engine=backend.engine,
+        checkpoint=card.name,
+        threshold=plan.threshold,
+        text="",
+    )
+    return replace(report, text=_line(report))
+
+
+def total_stride(config: dict[str, Any]) -> Shape:
+    """Return the total stride (z, y, x) of a student from its card, without loading it."""
+    from napari_vesselkd.models import StudentConfig
+
+    student = StudentConfig.from_dict(config)
+    if student.spatial_dims != 3:
+        raise CheckpointError(
+            "The checkpoint is for 2D images",
+            limit="a net in three dimensions",
+            remedy="Choose another checkpoint",
+        )
+    strides: Any = [student.stem_stride or (1, 1, 1), *student.strides]
+    return as_shape([math.prod(axis) for axis in zip(*strides, strict=True)])
+
+
+def bytes_per_voxel(config: dict[str, Any], backend: Backend) -> float:
+    """Return the peak memory of a pass of the net, in bytes per voxel of the outer box."""
+    stem: Any = config.get("stem_stride") or (1, 1, 1)
+    cells = 1 / math.prod((stem,) * 3 if isinstance(stem, int) else stem)
+    features = 6 * cells * float(config["widths"][0]) * 4
+    return 12 + (features / 2 if backend.precision == "bf16" else features)
+
+
+def physical_cpus() -> int:
+    """Return the number of cores of this machine that the process may use."""
+    return psutil.cpu_count(logical=False) or 1
+
+
+def _backend(config: SegmentConfig, record: RunRecord | None) -> Backend:
+    found = choose_backend(config.device, config.precision)
+    if record is None or config.precision != "auto":
+        return found
+    return replace(found, precision=str(record.fingerprint.get("precision", found.precision)))
+
+
+def _halo(config: SegmentConfig, card: Shape, stride: Shape) -> Shape:
+    wanted = card if config.halo is None else (config.halo,) * 3
+    return as_shape([-(-side // step) * step for side, step in zip(wanted, stride, strict=True)])
+
+
+def _core(
+    config: SegmentConfig, grid: BlockGrid, cell: Shape, backend: Backend, model: dict[str, Any]
+) -> Shape:
+    """Return the core: as asked, or the largest that the memory at hand allows, no larger than needed."""
+    if config.block is not None:
+        return _fitted(config.block, grid, cell)
+    budget = memory_at_hand(backend.device) * MEMORY_SHARE
+    side = LARGEST_CORE.get(backend.device.split(":")[0], 256)
+    while side > LEAST_CELL:
+        core = _fitted(side, grid, cell)
+        outer = replace(grid, core=core).largest_outer()
+        if bytes_per_voxel(model, backend) * math.prod(outer) <= budget:
+            return core
+        side -= LEAST_CELL
+    return _fitted(side, grid, cell)
+
+
+def _fitted(side: int, grid: BlockGrid, cell: Shape) -> Shape:
+    """Return about `side` along each axis: multiples of the cell, and blocks of the volume about equal."""
+    core = []
+    for size, step in zip(grid.extended.shape, cell, strict=True):
+        whole = max(1, -(-side // step)) * step
+        count = -(-size // whole)
+        core.append(-(-size // (count * step)) * step)
+    return as_shape(core)
+
+
+def _outer_voxels(grid: BlockGrid) -> int:
+    """Return the voxels of all outer boxes; they are products of the axes' sums."""
+    total = 1
+    for axis in range(3):
+        box, core, halo = grid.asked.aligned(grid.multiple), grid.core[axis], grid.halo[axis]
+        end, run = grid.extended.stop[axis], 0
+        for low in range(box.start[axis] // core * core, box.stop[axis], core):
+            start, stop = max(low, box.start[axis]), min(low + core, box.stop[axis])
+            run += min(stop + halo, end) - max(start - halo, 0)
+        total *= run
+    return total
+
+
+def _share_left(grid: BlockGrid, record: RunRecord | None) -> float:
+    if record is None or record.shape != grid.volume_shape:
+        return 1.0
+    return 1.0 - record.share_done(grid.asked)
+
+
+def _work(config: dict[str, Any]) -> float:
+    """Return how much dearer a voxel is than that of the net with a stem of 2 along every axis."""
+    stem: Any = config.get("stem_stride") or (1, 1, 1)
+    return 8 / math.prod((stem,) * 3 if isinstance(stem, int) else stem)
+
+
+def _line(report: Preflight) -> str:
+    minutes, seconds = divmod(round(report.seconds), 60)
+    time = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    vram = f", VRAM {report.vram_bytes / 1e9:.1f} GB" if report.vram_bytes else ""
+    block = "x".join(str(side) for side in report.block)
+    return (
+        f"{report.voxels / 1e6:.1f} Mvoxel in {report.blocks} blocks of {block} "
+        f"(halo {'x'.join(str(side) for side in report.halo)}): about {time}, "
+        f"RAM {report.ram_bytes / 1e9:.1f} GB{vram}, disk up to {report.disk_bytes / 1e6:.0f} MB; "
+        f"{report.checkpoint}, {report.device}, {report.precision} ({report.engine})"
+    )
