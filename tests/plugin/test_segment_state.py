@@ -35,7 +35,9 @@ def chosen(tmp_path):
 
 @pytest.fixture
 def form(chosen):
-    return Form(chosen=chosen, region=Region.whole(SHAPE), where=Where.WHOLE, output=str(default_output(chosen)))
+    return Form(
+        chosen=chosen, region=Region.whole(SHAPE), where=Where.WHOLE, output=str(default_output(chosen))
+    )
 
 
 def paint(form, estimate=Estimate(), run=RunState()):  # noqa: B008 (frozen)
@@ -191,6 +193,8 @@ def test_an_unexpected_error_keeps_its_traceback():
     assert "test_segment_state.py" in failure.details
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.5, "0.5 s"), (59.6, "1 min 0 s"), (75, "1 min 15 s"), (7500, "2 h 5 min")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.5, "0.5 s"), (59.6, "1 min 0 s"), (75, "1 min 15 s"), (7500, "2 h 5 min")]
+)
 def test_durations_read_well(seconds, text):
     assert duration(seconds) == text

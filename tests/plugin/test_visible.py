@@ -80,7 +80,13 @@ def test_leading_axes_are_ignored(viewer):
 
 @pytest.mark.parametrize(
     ("centre", "thickness", "size", "expected"),
-    [(20, 8, 40, (16, 24)), (0, 8, 40, (0, 8)), (39, 8, 40, (32, 40)), (5, 99, 10, (0, 10)), (3, 1, 10, (3, 4))],
+    [
+        (20, 8, 40, (16, 24)),
+        (0, 8, 40, (0, 8)),
+        (39, 8, 40, (32, 40)),
+        (5, 99, 10, (0, 10)),
+        (3, 1, 10, (3, 4)),
+    ],
 )
 def test_a_slab_stays_inside_the_axis(centre, thickness, size, expected):
     assert slab_around(centre, thickness, size) == expected

@@ -43,7 +43,7 @@ class VesselKDDock(QWidget):
         parts = (self.events_, self.segment, self.look)
         self.destroyed.connect(lambda: _release(*parts))
 
-    def sizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
+    def sizeHint(self) -> QSize:
         return QSize(WIDTH, 600)
 
     def show_tab(self, name: str) -> None:

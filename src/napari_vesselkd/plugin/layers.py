@@ -1,8 +1,8 @@
 """The only bridge between volumes or labels and napari layers.
 
-The layer list is the session: a layer's ``metadata["vesselkd"]`` carries a `Shown`, the handle of what the layer
-shows. A layer that came from elsewhere (numpy, dask, zarr, multiscale, another plugin's reader) becomes a volume
-through its own transform: scale, units, translation, affine.
+The layer list is the session: a layer's ``metadata["vesselkd"]`` carries a `Shown`, the handle of what the
+layer shows. A layer that came from elsewhere (numpy, dask, zarr, multiscale, another plugin's reader)
+becomes a volume through its own transform: scale, units, translation, affine.
 
 Notation: arrays are (z, y, x); voxel sizes and origins are (z, y, x) in um.
 """
@@ -41,12 +41,15 @@ class Shown:
         The image layer that `store` was predicted from.
     live : tuple of LiveLevel
         The levels of `store` as shown, finest first.
+    truth : ndarray (z, y, x) or None
+        The exact labels of a phantom's image layer.
     """
 
     volume: Volume | None = None
     store: LabelStore | None = None
     source: Any = None
     live: tuple[LiveLevel, ...] = ()
+    truth: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -250,7 +253,7 @@ def live_levels(store: LabelStore) -> tuple[LiveLevel, ...]:
 
 
 def find_layer(viewer: Any, name: str, source: Any) -> Any:
-    """Return the layer called `name` (or numbered by napari) that was made from the layer `source`, or None."""
+    """Return the layer called `name` (napari may have numbered it) that was made from `source`, or None."""
     for layer in viewer.layers:
         handle = shown_by(layer)
         if handle is not None and handle.source is source and layer.name.split(" [")[0] == name:
@@ -292,12 +295,13 @@ def _transform_notices(layer: Any, place: Placement) -> list[str]:
     notices = []
     if place.affine is not None:
         notices.append(
-            f"'{layer.name}' is rotated, flipped or sheared: it is segmented in its own voxels and the result is "
-            "shown through the same transform."
+            f"'{layer.name}' is rotated, flipped or sheared: it is segmented in its own voxels and the "
+            "result is shown through the same transform."
         )
     if place.unit_um is None:
         notices.append(
-            f"'{layer.name}' does not say its voxel size (units: {place.units[-1]}): its scale is taken as um."
+            f"'{layer.name}' does not say its voxel size (units: {place.units[-1]}): its scale is taken as "
+            "micrometres."
         )
     return notices
 

@@ -1,9 +1,9 @@
 """One level of a label image that is being written, decoded once and shown many times.
 
-Notation: arrays are (z, y, x). napari slices its layers in the GUI thread. Sliced from zarr, a plane of a label
-image under prediction would decode every chunk it crosses at each refresh (tens of ms). A `LiveLevel` keeps the
-decoded chunks, bounded in bytes; the worker tells it which region changed and decodes those chunks again in the
-worker thread, so that the GUI thread only copies.
+Notation: arrays are (z, y, x). napari slices its layers in the GUI thread. Sliced from zarr, a plane of a
+label image under prediction would decode every chunk it crosses at each refresh (tens of ms). A `LiveLevel`
+keeps the decoded chunks, bounded in bytes; the worker tells it which region changed and decodes those chunks
+again in the worker thread, so that the GUI thread only copies.
 """
 
 import itertools
@@ -51,7 +51,7 @@ class LiveLevel:
 
     @property
     def nbytes(self) -> int:
-        return self.size * self.dtype.itemsize
+        return int(self.size * self.dtype.itemsize)
 
     @property
     def cached_bytes(self) -> int:
@@ -188,7 +188,7 @@ class FlatView:
 
     @property
     def nbytes(self) -> int:
-        return self.size * self.dtype.itemsize
+        return int(self.size * self.dtype.itemsize)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[:, :], dtype=dtype)

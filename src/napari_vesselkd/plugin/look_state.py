@@ -1,6 +1,7 @@
 """What the Look tab shows, computed without Qt.
 
-Notation: regions are (z, y, x) voxels of the finest level; a slab is a half-open range along the projected axis.
+Notation: regions are (z, y, x) voxels of the finest level; a slab is a half-open range along the projected
+axis.
 """
 
 import math
@@ -89,7 +90,7 @@ def describe_slab(form: LookForm) -> str:
 
 
 def choose_level(shapes: tuple[Shape, ...], region: Region, *, voxels: int = AUTOMATIC_VOXELS) -> int:
-    """Return the finest level where reading `region` (of level 0) stays within `voxels` and a screen's pixels."""
+    """Return the finest level where `region` (of level 0) has at most `voxels` and fits a screen."""
     for level, shape in enumerate(shapes):
         part = region_at(region, shapes[0], shape).shape
         if math.prod(part) <= voxels and max(part) <= PIXELS:

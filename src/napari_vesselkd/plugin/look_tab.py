@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_vesselkd.errors import VesselKDError
-from napari_vesselkd.geometry import AXES
+from napari_vesselkd.geometry import AXES, as_shape
 from napari_vesselkd.plugin import keymap
 from napari_vesselkd.plugin.failure import Failure, describe_failure
 from napari_vesselkd.plugin.layers import LayerVolume, current_steps, labels_volume, refusal, volume_of
@@ -104,13 +104,18 @@ class LookTab(QWidget):
             return
         if path is None:
             name = f"{self._projection.name}-mip-{self._projection.axis}.png"
-            path, _ = QFileDialog.getSaveFileName(self, "Save the projection", str(Path.home() / name), "*.png")
+            path, _ = QFileDialog.getSaveFileName(
+                self, "Save the projection", str(Path.home() / name), "*.png"
+            )
         if path:
             try:
                 save_projection(self._projection, Path(path))
                 self.saved.show_text(f"Saved {path}")
             except (VesselKDError, OSError) as error:
                 self._failed(describe_failure(error))
+
+    def _save_clicked(self) -> None:
+        self.save()
 
     def release(self) -> None:
         """Stop: the viewer is closing."""
@@ -133,7 +138,7 @@ class LookTab(QWidget):
             box.valueChanged.connect(self._changed)
         self.project_button.clicked.connect(self.project)
         self.layer_button.clicked.connect(self.add_as_layer)
-        self.save_button.clicked.connect(lambda: self.save())
+        self.save_button.clicked.connect(self._save_clicked)
 
     def _list_layers(self) -> None:
         layers = [layer for layer in self._viewer.layers if is_candidate(layer)]
@@ -169,7 +174,9 @@ class LookTab(QWidget):
                 self._source = volume_of(layer, current_steps(self._viewer, layer))
             except VesselKDError as error:
                 self._refusal = str(error)
-        self.region.set_layer(layer if self._source else None, self._source.volume.shape if self._source else None)
+        self.region.set_layer(
+            layer if self._source else None, self._source.volume.shape if self._source else None
+        )
         self._choose_axis()
 
     def _choose_axis(self, _axis: str = "") -> None:
@@ -208,7 +215,7 @@ class LookTab(QWidget):
             self.project()
         self._paint()
 
-    def showEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
+    def showEvent(self, event: Any) -> None:
         super().showEvent(event)
         self._timer.start()
 
@@ -216,7 +223,7 @@ class LookTab(QWidget):
         slab = self.current_form().slab
         if self._source is None or slab is None:
             return 0
-        shapes = tuple(tuple(level.shape) for level in self._source.volume.levels)
+        shapes = tuple(as_shape(level.shape) for level in self._source.volume.levels)
         level = choose_level(shapes, slab)
         return math.prod(region_at(slab, shapes[0], shapes[level]).shape)
 
@@ -251,7 +258,9 @@ class LookTab(QWidget):
         self.region.fact.show_text(state.facts)
         self.thickness_fact.show_text(self._slab_fact(form))
         self.centre.setEnabled(form.thickness > 0)
-        self.centre.setToolTip("Middle slice of the slab" if form.thickness else "The slab is all of the region")
+        self.centre.setToolTip(
+            "Middle slice of the slab" if form.thickness else "The slab is all of the region"
+        )
         self.project_button.setEnabled(state.project_enabled)
         self.project_button.setToolTip(state.project_tooltip)
         for button, tip in (
@@ -277,7 +286,10 @@ class LookTab(QWidget):
 
     def _build(self) -> None:
         self.volume, self.overlay = QComboBox(), QComboBox()
-        for combo, tip in ((self.volume, "The image layer to project"), (self.overlay, "Labels to draw over it")):
+        for combo, tip in (
+            (self.volume, "The image layer to project"),
+            (self.overlay, "Labels to draw over it"),
+        ):
             combo.setToolTip(tip)
             combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             combo.setMinimumContentsLength(12)

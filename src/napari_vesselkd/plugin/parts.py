@@ -1,7 +1,7 @@
 """Small widgets the tabs are built from, readable in napari's dark and light themes.
 
-Colours come from napari's theme: `style_sheet` is set once on a dock and again when the theme changes; widgets
-say what they are through their object name.
+Colours come from napari's theme: `style_sheet` is set once on a dock and again when the theme changes;
+widgets say what they are through their object name.
 """
 
 from collections.abc import Sequence
@@ -38,6 +38,8 @@ def style_sheet(theme_name: str) -> str:
     quiet = _mix(text, back, 0.72)
     error = "#ff7a6b" if dark else "#b3261e"
     panel = _mix(text, back, 0.10)
+    accent, on_accent = _colour(theme.current), "white" if dark else _colour(theme.text)
+    hover = _mix(theme.current.as_rgb_tuple()[:3], text, 0.85)
     return f"""
     QLabel#{FACT} {{ color: {quiet}; }}
     QLabel#{PROBLEM} {{ color: {error}; }}
@@ -48,9 +50,11 @@ def style_sheet(theme_name: str) -> str:
     QFrame#{NOTICE} QLabel, QFrame#{ERROR} QLabel {{ background: transparent; }}
     QPlainTextEdit#{CODE} {{ font-family: monospace; background: {panel}; border: none; }}
     QToolButton#{SECTION} {{ border: none; color: {quiet}; font-weight: bold; padding: 2px 0px; }}
-    QPushButton:checked {{ background: {_colour(theme.current)}; color: white; }}
-    QPushButton#{PRIMARY}:enabled {{ background: {_colour(theme.current)}; color: white; font-weight: bold; }}
-    QPushButton#{PRIMARY}:enabled:hover {{ background: {_mix(theme.current.as_rgb_tuple()[:3], text, 0.85)}; }}
+    QPushButton:checked {{ background: {accent}; color: {on_accent}; }}
+    QPushButton:checked:disabled {{ background: {_mix(theme.current.as_rgb_tuple()[:3], back, 0.5)}; }}
+    QPushButton#{PRIMARY}:enabled {{ background: {accent}; color: {on_accent}; font-weight: bold; }}
+    QPushButton#{PRIMARY}:enabled:hover {{ background: {hover}; }}
+    QProgressBar::chunk {{ background: {accent}; }}
     QTabBar::tab {{ padding: 5px 14px; }}
     """
 

@@ -35,7 +35,7 @@ class PictureView(QLabel):
         """The size of the picture on screen, in pixels."""
         return self.pixmap().size()
 
-    def resizeEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
+    def resizeEvent(self, event: Any) -> None:
         super().resizeEvent(event)
         if event.oldSize().width() != event.size().width():
             self._rescale()

@@ -70,9 +70,7 @@ def show_projection(viewer: Any, projection: Projection, like: Any) -> Any:
     place = placement(like)
     thick = projection.region.shape
     steps = [size / n for size, n in zip(thick, data.shape, strict=True)]
-    centres = [
-        low + (step - 1) / 2 for low, step in zip(projection.region.start, steps, strict=True)
-    ]
+    centres = [low + (step - 1) / 2 for low, step in zip(projection.region.start, steps, strict=True)]
     limits = contrast(projection.gray)
     kwargs: dict[str, Any] = {
         "scale": [step * size for step, size in zip(steps, place.scale, strict=True)],

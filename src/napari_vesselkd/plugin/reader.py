@@ -5,6 +5,7 @@ Layers get zarr arrays or thin views of them, never dask: slicing stays cheap on
 
 import json
 import os
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -30,8 +31,8 @@ DISPLAY_VOXELS = 200_000
 def get_reader(path: str | Sequence[str]) -> Reader | None:
     """Return the reader if `path` looks like a volume, else None; looks at names only.
 
-    A list of several paths is left to napari, which stacks them. A folder is taken if it is a zarr, or if TIFF
-    slices are among its first files.
+    A list of several paths is left to napari, which stacks them. A folder is taken if it is a zarr, or if
+    TIFF slices are among its first files.
     """
     if not isinstance(path, (str, os.PathLike)):
         if len(path) != 1:
@@ -49,10 +50,10 @@ def read(path: str | Sequence[str]) -> list[LayerData]:
         If the volume cannot be opened; the message says why and what to do.
     """
     source = Path(path if isinstance(path, (str, os.PathLike)) else path[0])
-    first = open_volume(source)
+    first = _open(source)
     if is_label_image(source):
         return [labels_layer(first)]
-    others = [open_volume(source, channel=index) for index in range(1, len(first.channel_names))]
+    others = [_open(source, channel=index) for index in range(1, len(first.channel_names))]
     return [image_layer(volume) for volume in (first, *others)]
 
 
@@ -81,7 +82,7 @@ def labels_layer(volume: Volume) -> LayerData:
 
 
 def display_range(volume: Volume) -> tuple[float, float]:
-    """Return contrast limits from a bounded sample: the 1st and 99.7th percentile of the coarsest level's middle."""
+    """Return contrast limits: two percentiles of a bounded sample amid the coarsest level."""
     coarsest = volume.levels[-1]
     extent = [min(size, edge) for size, edge in zip(coarsest.shape, (16, 256, 256), strict=True)]
     index = tuple(
@@ -105,6 +106,14 @@ def is_label_image(source: Path) -> bool:
             if "image-label" in attributes or "image-label" in attributes.get("ome", {}):
                 return True
     return False
+
+
+def _open(source: Path, *, channel: int | None = None) -> Volume:
+    """Open a volume whose file is closed once nobody, layer or running task, holds its coarsest level."""
+    volume = open_volume(source, channel=channel)
+    if volume.release is not None:
+        weakref.finalize(volume.levels[-1], volume.release)
+    return volume
 
 
 def _levels(volume: Volume, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

@@ -1,7 +1,7 @@
 """The region control of a tab: what is on screen, a box, or the whole volume.
 
-The box is edited with spin boxes, or drawn in the viewer: a rectangle in the layer `vesselkd: box` gives y and x,
-the spin boxes give z.
+The box is edited with spin boxes, or drawn in the viewer: a rectangle in the layer `vesselkd: box` gives y
+and x, the spin boxes give z.
 
 Notation: regions are (z, y, x) voxels, half-open.
 """
@@ -84,7 +84,10 @@ class RegionPicker(QWidget):
         self._layer, self._shape = layer, shape or (1, 1, 1)
         self._remove_rectangle()
         for (low, high), size in zip(self.bounds, self._shape, strict=True):
-            for box, value in ((low, size // 4 if size > 4 else 0), (high, size - size // 4 if size > 4 else size)):
+            for box, value in (
+                (low, size // 4 if size > 4 else 0),
+                (high, size - size // 4 if size > 4 else size),
+            ):
                 set_quietly(box, "setMaximum", size)
                 set_quietly(box, "setValue", value)
         set_quietly(self.slab, "setMaximum", max(1, self._shape[0]))

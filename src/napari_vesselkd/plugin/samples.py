@@ -35,7 +35,7 @@ def phantom_layers(phantom: Phantom, name: str) -> list[LayerData]:
         "name": name,
         "contrast_limits": (low, high),
         "colormap": "gray",
-        "metadata": {KEY: Shown(volume=volume)},
+        "metadata": {KEY: Shown(volume=volume, truth=phantom.label)},
         **place,
     }
     truth = {

@@ -27,7 +27,7 @@ from napari_vesselkd.plugin.region_picker import RegionPicker
 from napari_vesselkd.plugin.segment_state import Chosen, Form, Picture, default_output
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
-PRECISIONS = ("auto", "fp32", "bf16", "int8")
+PRECISIONS = ("auto", "fp32", "bf16")
 
 
 class SegmentForm(QWidget):
@@ -102,9 +102,7 @@ class SegmentForm(QWidget):
             self.checkpoint.removeItem(1)
         for name, description in entries:
             self.checkpoint.addItem(name, name)
-            self.checkpoint.setItemData(
-                self.checkpoint.count() - 1, description, Qt.ItemDataRole.ToolTipRole
-            )
+            self.checkpoint.setItemData(self.checkpoint.count() - 1, description, Qt.ItemDataRole.ToolTipRole)
         self.checkpoint.setCurrentIndex(max(0, self.checkpoint.findData(kept)))
         self.checkpoint.blockSignals(blocked)
 
@@ -121,7 +119,9 @@ class SegmentForm(QWidget):
         self.region.fact.show_text(picture.region_text)
         self.output_fact.show_text(picture.output_text, problem=picture.output_is_problem)
         for widget in (self.volume, self.checkpoint, self.region, self.output, self.browse, self.options):
-            widget.setEnabled(picture.inputs_enabled and (widget is not self.volume or self.volume.count() > 0))
+            widget.setEnabled(
+                picture.inputs_enabled and (widget is not self.volume or self.volume.count() > 0)
+            )
 
     def _make_advanced(self) -> Fold:
         self.options = QWidget()

@@ -1,7 +1,7 @@
 """What the Segment tab shows, computed without Qt.
 
-`Form` is what the user chose, `Estimate` what the pre-flight said, `RunState` how far the run is; `draw` turns
-the three into a `Picture`, which the tab paints. Nothing here imports Qt or napari.
+`Form` is what the user chose, `Estimate` what the pre-flight said, `RunState` how far the run is; `draw`
+turns the three into a `Picture`, which the tab paints. Nothing here imports Qt or napari.
 
 Notation: regions and shapes are (z, y, x) voxels; voxel sizes are (z, y, x) in um.
 """
@@ -153,7 +153,7 @@ def draw(form: Form, estimate: Estimate, run: RunState) -> Picture:
         volume_text=describe_volume(form),
         checkpoint_text=estimate.checkpoint_text,
         region_text=describe_region(form.region) if form.region else "",
-        output_text=output_problem or _output_fact(form),
+        output_text=output_problem or ("" if active else _output_fact(form)),
         output_is_problem=output_problem is not None,
         estimate_text=_estimate_text(form, estimate),
         estimate_is_problem=estimate.problem is not None,
@@ -215,7 +215,7 @@ def nearest_folder(path: Path) -> Path:
 
 
 def default_output(chosen: Chosen) -> Path:
-    """Return where the result goes unless the user says otherwise: beside the volume, if that can be written."""
+    """Return where the result goes by default: beside the volume if that can be written, else at home."""
     home = Path.home() / MEMORY_FOLDER
     if chosen.path is None:
         stem = re.sub(r"[^\w.-]+", "-", chosen.name).strip("-.") or "volume"
@@ -264,7 +264,7 @@ def command_line(form: Form) -> tuple[str, bool]:
     for name, value in options.items():
         words += [name, str(value)] if value is not None else []
     if form.upper_percentile is not None:
-        words += ["--set", f"upper_percentile={form.upper_percentile:g}"]
+        words += ["--set", f"upper={form.upper_percentile:g}"]
     words += ["--probability"] if form.probability else []
     words += ["--restart"] if form.restart else []
     return shlex.join(words), complete
@@ -320,7 +320,7 @@ def _output_fact(form: Form) -> str:
         return ""
     if form.restart:
         return "Exists: it will be replaced."
-    return "Exists: an unfinished run with the same settings goes on."
+    return "Exists: finished blocks are kept, this region is added."
 
 
 def _estimate_text(form: Form, estimate: Estimate) -> str:
@@ -336,7 +336,9 @@ def _pause_button(phase: Phase) -> Button:
         return Button("Go on", True, "Go on with the next block")
     if phase is Phase.RUNNING:
         return Button("Pause", True, "Hold after this block")
-    return Button("Pause", False, "Nothing is running" if not phase.active else phase.value.capitalize() + "…")
+    return Button(
+        "Pause", False, "Nothing is running" if not phase.active else phase.value.capitalize() + "…"
+    )
 
 
 def _cancel_button(phase: Phase) -> Button:

@@ -26,9 +26,9 @@ from napari_vesselkd.plugin.segment_form import SegmentForm
 from napari_vesselkd.plugin.segment_state import Chosen, Estimate, Form, Phase, RunState, Where, draw
 from napari_vesselkd.plugin.streaming import (
     LabelsReady,
+    Outcome,
     checkpoints_at_hand,
     estimate_run,
-    finished_text,
     stream,
 )
 from napari_vesselkd.plugin.viewer_events import ViewerEvents
@@ -37,7 +37,6 @@ from napari_vesselkd.reports import Notice, Progress, Report
 
 ESTIMATE_DELAY_MS = 300
 REFRESH_MS = 150
-LEFT_TO_THE_VIEWER = 1
 
 
 class SegmentTab(QWidget):
@@ -98,9 +97,11 @@ class SegmentTab(QWidget):
         if self._source is None or form.region is None:
             return
         volume, layer = self._source.volume, self._layer
+        handle = shown_by(layer)
+        truth = handle.truth if handle is not None else None
         self._run = RunState(phase=Phase.STARTING)
         self._look()
-        self._task = Task(lambda: stream(volume, form, self.focus), leave_cores=LEFT_TO_THE_VIEWER)
+        self._task = Task(lambda: stream(volume, form, self.focus, truth))
         self._task.reported.connect(lambda report: self._receive(report, layer))
         self._task.done.connect(self._done)
         self._task.failed.connect(self._failed)
@@ -249,6 +250,9 @@ class SegmentTab(QWidget):
         if isinstance(report, LabelsReady):
             if layer in self._viewer.layers:
                 self._labels = show_labels(self._viewer, report.store, layer, live=report.live)
+        elif isinstance(report, Outcome):
+            lines = filter(None, (self._run.result, report.text))
+            self._run = replace(self._run, result="\n".join(lines))
         elif isinstance(report, Notice):
             self._run = replace(self._run, notices=(*self._run.notices, report.text))
         elif isinstance(report, Progress):
@@ -263,7 +267,6 @@ class SegmentTab(QWidget):
             self._labels.refresh(thumbnail=False, highlight=False, extent=False)
 
     def _done(self, report: Report) -> None:
-        self._run = replace(self._run, result=finished_text(report))
         self._end(Phase.FINISHED)
         self.finished.emit(report)
 

@@ -1,25 +1,33 @@
 """A segmentation as the dock consumes it; everything here runs in a worker thread.
 
+The engine is imported there too: torch takes seconds to load.
+
 The engine's reports pass through. In between, `LabelsReady` says that the labels can be shown, and before a
 finished block is reported its chunks are decoded again, so that the GUI thread only copies them.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from napari_vesselkd.checkpoints import CheckpointRegistry
+import numpy as np
+
 from napari_vesselkd.geometry import Region
-from napari_vesselkd.inference import BlockDone, SegmentConfig, SegmentFinished, preflight, segment
 from napari_vesselkd.labels import LabelStore
 from napari_vesselkd.plugin.layers import live_levels
 from napari_vesselkd.plugin.live_level import LiveLevel
-from napari_vesselkd.plugin.segment_state import Estimate, Form, duration
+from napari_vesselkd.plugin.segment_state import Estimate, Form
 from napari_vesselkd.plugin.visible import describe_count
 from napari_vesselkd.reports import Report
 from napari_vesselkd.volume import Volume
 from napari_vesselkd.volume.pyramid import coarser_region, factors_between
+
+if TYPE_CHECKING:
+    from napari_vesselkd.inference import SegmentConfig, SegmentFinished
+
+CORES_FOR_THE_VIEWER = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +45,17 @@ class LabelsReady(Report):
     live: tuple[LiveLevel, ...]
 
 
-def config_of(form: Form) -> SegmentConfig:
+@dataclass(frozen=True)
+class Outcome(Report):
+    """A line of what came out of the run."""
+
+    text: str
+
+
+def config_of(form: Form) -> "SegmentConfig":
     """Return the engine's configuration for what the user chose."""
+    from napari_vesselkd.inference import SegmentConfig
+
     return SegmentConfig(
         checkpoint=form.checkpoint,
         threshold=form.threshold,
@@ -49,22 +66,30 @@ def config_of(form: Form) -> SegmentConfig:
         halo=form.halo,
         probability=form.probability,
         restart=form.restart,
+        upper=form.upper_percentile,
+        threads=max(1, (os.cpu_count() or 1) - CORES_FOR_THE_VIEWER),
     )
 
 
 def estimate_run(volume: Volume, form: Form) -> Estimate:
     """Run the pre-flight."""
+    from napari_vesselkd.inference import preflight
+
     found = preflight(volume, output_of(form), config_of(form))
     return Estimate(text=found.text, checkpoint_text=describe_checkpoint(volume, form))
 
 
 def checkpoints_at_hand() -> list[tuple[str, str]]:
     """Return the name and the description of every checkpoint of the registry."""
+    from napari_vesselkd.checkpoints import CheckpointRegistry
+
     return [(card.name, card.description) for card in CheckpointRegistry().list()]
 
 
 def describe_checkpoint(volume: Volume, form: Form) -> str:
     """Return which checkpoint will be used, and why."""
+    from napari_vesselkd.checkpoints import CheckpointRegistry
+
     registry = CheckpointRegistry()
     if form.checkpoint != "auto":
         return registry.get(form.checkpoint).card.description
@@ -75,11 +100,19 @@ def describe_checkpoint(volume: Volume, form: Form) -> str:
 
 
 def output_of(form: Form) -> Path:
+    """Return the output's path, ``~`` resolved."""
     return Path(form.output.strip()).expanduser()
 
 
-def stream(volume: Volume, form: Form, focus: Callable[[], Region | None]) -> Iterator[Report]:
-    """Segment, and say when and where there is something to show."""
+def stream(
+    volume: Volume,
+    form: Form,
+    focus: Callable[[], Region | None],
+    truth: np.ndarray | None = None,
+) -> Iterator[Report]:
+    """Segment, and say when and where there is something to show; score it where the truth is known."""
+    from napari_vesselkd.inference import BlockDone, SegmentFinished, segment
+
     output = output_of(form)
     output.parent.mkdir(parents=True, exist_ok=True)
     live: tuple[LiveLevel, ...] = ()
@@ -91,6 +124,21 @@ def stream(volume: Volume, form: Form, focus: Callable[[], Region | None]) -> It
                 yield LabelsReady(store, live)
             mark_changed(live, report.region)
         yield report
+        if isinstance(report, SegmentFinished):
+            yield Outcome(finished_text(report))
+    if truth is not None and form.region is not None and live:
+        yield score(live[0], truth, form.region, volume)
+
+
+def score(labels: LiveLevel, truth: np.ndarray, region: Region, volume: Volume) -> Outcome:
+    """Compare `labels` with `truth`, both (z, y, x), inside `region`."""
+    from napari_vesselkd.measure import evaluate
+
+    found = evaluate(labels[region.slices], truth[region.slices], volume.voxel_size_um)
+    return Outcome(
+        f"Against the ground truth: Dice {found.dice:.3f} · clDice {found.cldice:.3f} · "
+        f"HD95 {found.hd95_um:.3g} µm"
+    )
 
 
 def mark_changed(live: tuple[LiveLevel, ...], region: Region) -> None:
@@ -101,11 +149,9 @@ def mark_changed(live: tuple[LiveLevel, ...], region: Region) -> None:
         level.changed(region)
 
 
-def finished_text(report: Any) -> str:
+def finished_text(report: "SegmentFinished") -> str:
     """Return what the dock says when a segmentation is finished."""
-    if not isinstance(report, SegmentFinished):
-        return ""
     return (
-        f"{report.vessel_fraction:.2%} vessel ({describe_count(report.vessel_voxels)}voxels) "
-        f"in {duration(report.seconds)}. Saved in {report.output}"
+        f"{report.vessel_fraction:.2%} vessel ({describe_count(report.vessel_voxels)}voxels). "
+        f"Saved in {report.output}"
     )

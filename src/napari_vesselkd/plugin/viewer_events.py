@@ -15,8 +15,8 @@ LAYER_EVENTS = ("scale", "translate", "rotate", "shear", "affine", "units", "dat
 class ViewerEvents(QObject):
     """Signals of one viewer.
 
-    `layers_changed`: layers were added, removed, renamed or moved in the list. `view_moved`: pan, zoom, slider,
-    2D/3D. `layer_moved`: the transform or the data of a layer changed.
+    `layers_changed`: layers were added, removed, renamed or moved in the list. `view_moved`: pan, zoom,
+    slider, 2D/3D. `layer_moved`: the transform or the data of a layer changed.
     """
 
     layers_changed = Signal()
@@ -37,7 +37,11 @@ class ViewerEvents(QObject):
             viewer.canvas.events.size,
         ):
             self._connect(emitter, self._view)
-        for emitter in (viewer.layers.events.inserted, viewer.layers.events.removed, viewer.layers.events.moved):
+        for emitter in (
+            viewer.layers.events.inserted,
+            viewer.layers.events.removed,
+            viewer.layers.events.moved,
+        ):
             self._connect(emitter, self._list)
         self._watch_layers()
 

@@ -17,8 +17,8 @@ SLAB_SLICES = 32
 def visible_region(viewer: Any, layer: Any, *, slab: int = SLAB_SLICES) -> Region | None:
     """Return what the viewer shows of `layer`, or None where the layer is off screen.
 
-    On a displayed axis it is what the canvas shows; on the axis of the slider, `slab` slices around the current
-    one. In 3D the canvas shows the whole volume.
+    On a displayed axis it is what the canvas shows; on the axis of the slider, `slab` slices around the
+    current one. In 3D the canvas shows the whole volume.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def visible_region(viewer: Any, layer: Any, *, slab: int = SLAB_SLICES) -> Regio
 
 
 def slab_around(centre: float, thickness: int, size: int) -> tuple[int, int]:
-    """Return `thickness` slices around `centre` that lie inside an axis of `size`; fewer if there are fewer."""
+    """Return `thickness` slices (or all there are) around `centre`, inside an axis of `size`."""
     thickness = max(1, min(thickness, size))
     start = round(centre) - thickness // 2
     start = max(0, min(start, size - thickness))
@@ -62,7 +62,7 @@ def layer_shape(layer: Any) -> Shape:
 
 
 def _canvas_box(viewer: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return the two world corners of the canvas; on axes that are not displayed, the slider's position."""
+    """Return the two world corners of the canvas; the slider's position on other axes."""
     point = np.asarray(viewer.dims.point, dtype=float)
     low, high = point.copy(), point.copy()
     camera = viewer.scene.camera
@@ -90,9 +90,7 @@ def _clip(low: float, high: float, size: int) -> tuple[int, int]:
 
 def describe_region(region: Region, axes: Sequence[str] = ("z", "y", "x")) -> str:
     """Return ``z 0–32 · y 0–512 · x 0–512 (8.4 Mvoxel)``."""
-    ranges = [
-        f"{axis} {low}–{high}" for axis, low, high in zip(axes, region.start, region.stop, strict=True)
-    ]
+    ranges = [f"{axis} {low}–{high}" for axis, low, high in zip(axes, region.start, region.stop, strict=True)]
     return f"{' · '.join(ranges)} ({describe_count(region.size)}voxels)"
 
 

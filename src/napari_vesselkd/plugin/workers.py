@@ -1,12 +1,11 @@
 """The only bridge between generators of reports and napari's threads.
 
-A long task below this edge is a generator of reports. `Task` runs one in a napari worker: reports arrive in the
-GUI thread, it can be paused and cancelled between two of them, its generator is closed in the thread that ran
-it (so locks and files are released at once), and an error arrives as a `Failure` with its traceback instead of
-being raised somewhere else.
+A long task below this edge is a generator of reports. `Task` runs one in a napari worker: reports arrive in
+the GUI thread, it can be paused and cancelled between two of them, its generator is closed in the thread
+that ran it (so locks and files are released at once), and an error arrives as a `Failure` with its traceback
+instead of being raised somewhere else.
 """
 
-import os
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
@@ -38,8 +37,6 @@ class Task(QObject):
     ----------
     make : callable
         Returns the generator; called in the worker thread, so it may import and open things slowly.
-    leave_cores : int
-        Cores that torch leaves to the viewer while this task runs.
     """
 
     reported = Signal(object)
@@ -49,10 +46,9 @@ class Task(QObject):
     paused = Signal()
     resumed = Signal()
 
-    def __init__(self, make: Callable[[], Iterator[Any]], *, leave_cores: int = 0) -> None:
+    def __init__(self, make: Callable[[], Iterator[Any]]) -> None:
         super().__init__()
         self._make = make
-        self._leave_cores = leave_cores
         self._ended = False
         self._failure: Failure | None = None
         self._result: Any = None
@@ -92,7 +88,6 @@ class Task(QObject):
 
     def _reports(self) -> Generator[Any, None, None]:
         try:
-            cap_torch_threads(self._leave_cores)
             source = self._make()
             self._worker.source = source
             yield from source
@@ -120,15 +115,6 @@ def run(function: Callable[[], Any]) -> Task:
         yield function()
 
     return Task(once)
-
-
-def cap_torch_threads(leave: int) -> None:
-    """Leave `leave` cores to the viewer, in the calling thread; without torch loaded there is nothing to cap."""
-    if leave <= 0:
-        return
-    import torch
-
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) - leave))
 
 
 def _close(source: Iterator[Any] | None) -> None:

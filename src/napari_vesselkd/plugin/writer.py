@@ -15,7 +15,14 @@ from napari_vesselkd.geometry import Region, Shape, VoxelSize
 from napari_vesselkd.volume import claim_output, create_multiscale, output_errors, update_pyramid
 
 ENDINGS = (".ome.zarr", ".zarr", ".tif", ".tiff", ".nii.gz", ".nii")
-UM_PER_UNIT = {"micrometer": 1.0, "micron": 1.0, "um": 1.0, "nanometer": 1e-3, "millimeter": 1e3, "meter": 1e6}
+UM_PER_UNIT = {
+    "micrometer": 1.0,
+    "micron": 1.0,
+    "um": 1.0,
+    "nanometer": 1e-3,
+    "millimeter": 1e3,
+    "meter": 1e6,
+}
 PIECE: Shape = (128, 512, 512)
 
 
@@ -135,7 +142,9 @@ def _shape(data: Any) -> Shape:
 
 
 def _read(data: Any, region: Region) -> np.ndarray:
-    return np.asarray(data[region.slices]) if data.ndim == 3 else np.asarray(data[region.slices[1:]])[np.newaxis]
+    return (
+        np.asarray(data[region.slices]) if data.ndim == 3 else np.asarray(data[region.slices[1:]])[np.newaxis]
+    )
 
 
 def _remove(path: Path) -> None:
