@@ -1,0 +1,261 @@
+"""Score a prediction against a reference: overlap, surface distance and topology in one object.
+
+Notation: P, G are masks (z, y, x), prediction and reference: every value above 0 is vessel.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+
+from napari_vesselkd.errors import InvalidInputError
+from napari_vesselkd.geometry import Region, Shape, VoxelSize, as_shape, checked_voxel_size
+from napari_vesselkd.measure.distance import surface_distance_percentile
+from napari_vesselkd.measure.overlap import Mask, Overlap
+from napari_vesselkd.measure.topology import CentrelineDice, centreline_dice
+from napari_vesselkd.reports import Progress, Report
+from napari_vesselkd.volume import Volume, open_volume, volume_from_arrays
+
+Source = Volume | str | Path | npt.NDArray[Any]
+
+BLOCK_VOXELS = 2**25
+BYTES_PER_VOXEL = 12
+"""Memory of HD95 and clDice per voxel of the box around all vessels: masks, erosions, skeletons."""
+
+
+@dataclass(frozen=True)
+class Metrics(Report):
+    """Agreement of a prediction P with a reference G.
+
+    Attributes
+    ----------
+    dice, jaccard, accuracy : float
+        0..1; Dice and Jaccard are NaN if both masks are empty.
+    cldice, tprec, tsens : float
+        Centreline Dice, its precision and its sensitivity, 0..1; clDice is 0 if one mask is empty, NaN if
+        both are; a part without a skeleton is NaN.
+    hd95_voxels, hd95_um : float
+        95th percentile Hausdorff distance, in voxels and in um. NaN if one of the masks is empty, whichever;
+        `hd95_um` also if the voxel size is not known.
+    prediction_voxels, reference_voxels, voxels : int
+        Vessel voxels of P and G, and all voxels compared.
+    voxel_size_um : (z, y, x) in um, or None
+        The one used for `hd95_um`.
+    notes : tuple of str
+        What the reader of the figures should know.
+    """
+
+    dice: float
+    jaccard: float
+    accuracy: float
+    cldice: float
+    tprec: float
+    tsens: float
+    hd95_voxels: float
+    hd95_um: float
+    prediction_voxels: int
+    reference_voxels: int
+    voxels: int
+    voxel_size_um: VoxelSize | None = None
+    notes: tuple[str, ...] = ()
+
+
+def evaluate(
+    prediction: Source,
+    reference: Source,
+    voxel_size_um: Sequence[float] | None = None,
+    *,
+    region: Region | str | None = None,
+) -> Metrics:
+    """Return all metrics of `prediction` against `reference`; every value above 0 counts as vessel.
+
+    Parameters
+    ----------
+    prediction, reference : Volume, path or ndarray
+        (z, y, x) of one shape; a 2D array is one slice. What is opened here is closed again.
+    voxel_size_um : (z, y, x) in um, optional
+        For HD95 in um; else the reference's, else the prediction's.
+    region : Region or str, optional
+        Compare only these voxels.
+
+    Raises
+    ------
+    InvalidInputError
+        If the shapes differ.
+    RegionError
+        If the region is not inside the volumes.
+
+    Notes
+    -----
+    The overlap is counted block by block. HD95 and clDice hold the box around all vessels in memory, about
+    12 bytes per voxel; where that does not fit they are NaN and `Metrics.notes` says so.
+    """
+    *_, metrics = evaluation(prediction, reference, voxel_size_um, region=region)
+    return cast(Metrics, metrics)
+
+
+def evaluation(
+    prediction: Source,
+    reference: Source,
+    voxel_size_um: Sequence[float] | None = None,
+    *,
+    region: Region | str | None = None,
+) -> Iterator[Progress | Metrics]:
+    """Do what `evaluate` does, as a task: a `Progress` per block of overlap, at the end the `Metrics`."""
+    with ExitStack() as opened:
+        left, right = _open(prediction, "prediction", opened), _open(reference, "reference", opened)
+        _check_shapes(left, right)
+        spacing, notes = _spacing(left, right, voxel_size_um)
+        if isinstance(region, str):
+            region = Region.parse(region, within=left.shape)
+        box = (region or Region.whole(left.shape)).checked(left.shape)
+        overlap, vessels = Overlap(), None
+        for report, part, found in _count(left, right, box):
+            overlap, vessels = overlap + part, _union(vessels, found)
+            yield report
+        yield _metrics((left, right), overlap, vessels, spacing, notes)
+
+
+def _open(source: Source, role: str, opened: ExitStack) -> Volume:
+    if isinstance(source, Volume):
+        return source
+    if isinstance(source, str | Path):
+        return opened.enter_context(open_volume(source))
+    return volume_from_arrays([source], voxel_size_um=None, name=role)
+
+
+def _check_shapes(prediction: Volume, reference: Volume) -> None:
+    if prediction.shape != reference.shape:
+        raise InvalidInputError(
+            "The prediction and the reference have different shapes",
+            value=f"{prediction.shape} and {reference.shape}",
+            limit="one shape z,y,x for both",
+            remedy="Compare volumes of the same region and level",
+        )
+
+
+def _spacing(
+    prediction: Volume, reference: Volume, given: Sequence[float] | None
+) -> tuple[VoxelSize | None, list[str]]:
+    if given is not None:
+        return checked_voxel_size(given), []
+    known = [volume.voxel_size_um for volume in (reference, prediction) if volume.voxel_size_known]
+    if not known:
+        return None, ["The voxel size is not known: no HD95 in um (give it with --voxel-size z,y,x)."]
+    if not np.allclose(known[0], known[-1], rtol=1e-3):
+        return known[0], [
+            f"The voxel sizes differ: reference {known[0]}, prediction {known[-1]} um; the first is used."
+        ]
+    return known[0], []
+
+
+def _count(
+    prediction: Volume, reference: Volume, box: Region
+) -> Iterator[tuple[Progress, Overlap, Region | None]]:
+    """Yield, per block of `box`, how far it is, the overlap there, and the box around its vessels."""
+    pieces = list(box.pieces(_block_shape(prediction, reference, box)))
+    started = time.perf_counter()
+    for done, piece in enumerate(pieces, start=1):
+        mask_p, mask_g = prediction.read(piece) > 0, reference.read(piece) > 0
+        found = _bounds(mask_p | mask_g)
+        seconds = time.perf_counter() - started
+        yield (
+            Progress(done, len(pieces), "blocks", seconds),
+            Overlap.of(mask_p, mask_g),
+            None if found is None else found.shifted(piece.start),
+        )
+
+
+def _block_shape(prediction: Volume, reference: Volume, box: Region) -> Shape:
+    """Return a shape that holds whole chunks of both volumes, at most `BLOCK_VOXELS` in size."""
+    sizes = zip(prediction.chunks, reference.chunks, box.shape, strict=True)
+    shape = [min(max(one, other), size) for one, other, size in sizes]
+    while math.prod(shape) > BLOCK_VOXELS:
+        longest = shape.index(max(shape))
+        shape[longest] = -(-shape[longest] // 2)
+    for axis in range(2, -1, -1):
+        room = BLOCK_VOXELS // math.prod(shape)
+        shape[axis] = min(box.shape[axis], shape[axis] * max(1, room))
+    return as_shape(shape)
+
+
+def _bounds(mask: Mask) -> Region | None:
+    """Return the smallest box around the True voxels."""
+    starts, stops = [], []
+    for axis in range(3):
+        hit = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+        if not len(hit):
+            return None
+        starts.append(int(hit[0]))
+        stops.append(int(hit[-1]) + 1)
+    return Region(as_shape(starts), as_shape(stops))
+
+
+def _union(one: Region | None, other: Region | None) -> Region | None:
+    if one is None or other is None:
+        return one or other
+    return Region(
+        as_shape([min(a, b) for a, b in zip(one.start, other.start, strict=True)]),
+        as_shape([max(a, b) for a, b in zip(one.stop, other.stop, strict=True)]),
+    )
+
+
+def _metrics(
+    volumes: tuple[Volume, Volume],
+    overlap: Overlap,
+    vessels: Region | None,
+    spacing: VoxelSize | None,
+    notes: list[str],
+) -> Metrics:
+    hd95_voxels = hd95_um = math.nan
+    lines = CentrelineDice(math.nan, math.nan, math.nan)
+    if vessels is not None and _fits(vessels, notes):
+        mask_p, mask_g = (volume.read(vessels) > 0 for volume in volumes)
+        lines = centreline_dice(mask_p, mask_g)
+        hd95_voxels = surface_distance_percentile(mask_p, mask_g)
+        if spacing is not None:
+            isotropic = len(set(spacing)) == 1
+            hd95_um = (
+                hd95_voxels * spacing[0]
+                if isotropic
+                else surface_distance_percentile(mask_p, mask_g, spacing)
+            )
+    for role, count in (("prediction", overlap.prediction_voxels), ("reference", overlap.reference_voxels)):
+        if not count:
+            notes.append(f"The {role} is empty: no HD95.")
+    return Metrics(
+        dice=overlap.dice,
+        jaccard=overlap.jaccard,
+        accuracy=overlap.accuracy,
+        cldice=lines.cldice,
+        tprec=lines.tprec,
+        tsens=lines.tsens,
+        hd95_voxels=hd95_voxels,
+        hd95_um=hd95_um,
+        prediction_voxels=overlap.prediction_voxels,
+        reference_voxels=overlap.reference_voxels,
+        voxels=overlap.voxels,
+        voxel_size_um=spacing,
+        notes=tuple(notes),
+    )
+
+
+def _fits(vessels: Region, notes: list[str]) -> bool:
+    """Tell whether HD95 and clDice of this box fit into the free memory; note it where not."""
+    needed, free = vessels.size * BYTES_PER_VOXEL, psutil.virtual_memory().available
+    if needed <= free:
+        return True
+    notes.append(
+        f"HD95 and clDice need {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free: left out; "
+        "compare a region instead."
+    )
+    return False
