@@ -26,7 +26,8 @@ class Appearance:
         The least contrast of the dimmer vessels (30th percentile of tube voxels), in standard deviations of
         tissue and noise; where the other parameters give less, all vessels are made brighter.
     branch_spread, tree_spread, field_spread : float
-        Log standard deviations of vessel brightness: between branches, between trees, slowly in space.
+        Log standard deviations of vessel brightness: between branches, between trees (downwards only),
+        slowly in space.
     thin_dimming : float
         Brightness goes with the radius to this power, for vessels thinner than 4 in-plane voxels.
     beads, bead_um : float
@@ -171,13 +172,13 @@ def draw_appearance(
     drawn = Appearance(
         clarity=span(1.5, 6.0),
         branch_spread=span(0.0, 0.6),
-        tree_spread=span(0.0, 1.0) if not angiography else span(0.0, 0.3),
+        tree_spread=span(0.0, 1.1) if not angiography else span(0.0, 0.3),
         field_spread=span(0.0, 0.9) if two_photon else span(0.0, 0.45) if light_sheet else span(0.0, 0.15),
         thin_dimming=span(0.0, 0.6),
         beads=sometimes(0.55 if two_photon else 0.15, span(0.2, 0.95)),
         bead_um=x * ratio(2.0, 7.0),
-        streak=sometimes(0.6 if two_photon else 0.1, span(0.0, 0.35)),
-        mottle=span(0.0, 0.3),
+        streak=sometimes(0.6 if two_photon else 0.1, span(0.0, 0.45)),
+        mottle=sometimes(0.7, span(0.0, 0.4)),
         hollow=sometimes(0.5 if light_sheet else 0.08, span(0.4, 1.0)),
         wall_um=x * ratio(0.8, 3.0),
         rim=sometimes(0.25, span(0.1, 0.8)),

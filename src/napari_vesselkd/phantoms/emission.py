@@ -23,7 +23,8 @@ def segment_brightness(
     """Return the brightness of each segment, (N,), continuous along the network.
 
     Every node has a random log brightness, averaged with its neighbours; edges interpolate between their two
-    nodes. On top come waves along the vessel, dark gaps, and the dimming of thin vessels.
+    nodes; whole trees are dimmer than others. On top come waves along the vessel, dark gaps, and the dimming
+    of thin vessels.
     """
     if not len(segments):
         return np.zeros(0)
@@ -57,7 +58,8 @@ def _node_brightness(
         np.add.at(around, ends[:, 0], own[ends[:, 1]])
         np.add.at(around, ends[:, 1], own[ends[:, 0]])
         own = (own + around) / (1 + weight)
-    return own + rng.normal(0, look.tree_spread, size=int(trees.max()) + 1)[trees]
+    dimmer = 1.5 * look.tree_spread * np.abs(rng.normal(size=int(trees.max()) + 1))
+    return own - dimmer[trees]
 
 
 def _along(arc: F64, period: float, rng: np.random.Generator) -> F64:

@@ -56,12 +56,12 @@ def _styles(
 ) -> list[TreeStyle]:
     """Return the trees of a scene."""
     if scene == "pial":
-        widest = min(0.27 * view, 48 * pixel)
+        widest = min(0.24 * view, 48 * pixel)
         trunks = [
             _ratio(min(7 * pixel, 0.5 * widest), widest, rng)
             for _ in range(int(rng.integers(1, 4 + round(3 * density))))
         ]
-        bend, flat, length = (float(rng.uniform(*r)) for r in ((0.1, 0.7), (0.03, 0.5), (4, 10)))
+        bend, flat, length = (float(rng.uniform(*r)) for r in ((0.1, 0.7), (0.03, 0.5), (5, 16)))
         return [TreeStyle(r, max(1.1 * capillary, 0.12 * r), length, 0.75, bend, flat) for r in trunks]
     if scene == "tree":
         count = int(rng.integers(1, 3 + round(4 * density)))
