@@ -5,6 +5,21 @@ from dataclasses import dataclass
 
 from napari_vesselkd.errors import VesselKDError
 
+CONTROLS = {
+    "--restart": "“Start over” under Advanced",
+    "--voxel-size z,y,x": "the layer's scale",
+    "--voxel-size": "the layer's scale",
+    "--threshold": "Threshold under Advanced",
+    "--precision": "Precision under Advanced",
+    "--device": "Device under Advanced",
+    "--block": "Block under Advanced",
+    "--halo": "Halo under Advanced",
+    "--region": "Region",
+    "--checkpoint": "Checkpoint",
+    "`vesselkd info` prints its shape": "its shape is shown under Volume",
+    "`vesselkd checkpoints list` shows them": "the list under Checkpoint shows them",
+}
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -37,10 +52,17 @@ def describe_failure(error: BaseException) -> Failure:
             headline += f": {error.value}"
         if error.limit is not None:
             headline += f" (allowed: {error.limit})"
-        return Failure(headline + ".", error.remedy or "", details, expected=True)
+        return Failure(headline + ".", _in_the_dock(error.remedy or ""), details, expected=True)
     if isinstance(error, MemoryError):
         remedy = "Choose a smaller block under Advanced, or a smaller region, and run again"
         return Failure("The computer ran out of memory.", remedy, details, expected=False)
     text = str(error) or type(error).__name__
     remedy = "Copy the details and report them; what was finished before is kept"
     return Failure(f"{type(error).__name__}: {text}", remedy, details, expected=False)
+
+
+def _in_the_dock(remedy: str) -> str:
+    """Return a remedy that names options of the command line in the words of the dock."""
+    for option, control in CONTROLS.items():
+        remedy = remedy.replace(option, control)
+    return remedy

@@ -18,14 +18,14 @@ from napari_vesselkd.geometry import Region
 from napari_vesselkd.labels import LabelStore
 from napari_vesselkd.plugin.layers import live_levels
 from napari_vesselkd.plugin.live_level import LiveLevel
-from napari_vesselkd.plugin.segment_state import Estimate, Form
-from napari_vesselkd.plugin.visible import describe_count
+from napari_vesselkd.plugin.segment_state import Estimate, Form, duration
+from napari_vesselkd.plugin.visible import describe_bytes, describe_count
 from napari_vesselkd.reports import Report
 from napari_vesselkd.volume import Volume
 from napari_vesselkd.volume.pyramid import coarser_region, factors_between
 
 if TYPE_CHECKING:
-    from napari_vesselkd.inference import SegmentConfig, SegmentFinished
+    from napari_vesselkd.inference import Preflight, SegmentConfig, SegmentFinished
 
 CORES_FOR_THE_VIEWER = 1
 
@@ -76,7 +76,17 @@ def estimate_run(volume: Volume, form: Form) -> Estimate:
     from napari_vesselkd.inference import preflight
 
     found = preflight(volume, output_of(form), config_of(form))
-    return Estimate(text=found.text, checkpoint_text=describe_checkpoint(volume, form))
+    return Estimate(text=describe_preflight(found), checkpoint_text=describe_checkpoint(volume, form))
+
+
+def describe_preflight(found: "Preflight") -> str:
+    """Return time, memory, disk, blocks and device in two short lines."""
+    size = " × ".join(str(side) for side in found.block)
+    blocks = f"{found.blocks} blocks of {size}" if found.blocks > 1 else f"1 block of {size}"
+    vram = f" · VRAM {describe_bytes(found.vram_bytes)}" if found.vram_bytes else ""
+    needs = f"RAM {describe_bytes(found.ram_bytes)}{vram} · disk up to {describe_bytes(found.disk_bytes)}"
+    how = f"{found.device} {found.precision} ({found.engine})"
+    return f"About {duration(found.seconds)} · {needs}\n{blocks} · {how}"
 
 
 def checkpoints_at_hand() -> list[tuple[str, str]]:
@@ -104,6 +114,14 @@ def output_of(form: Form) -> Path:
     return Path(form.output.strip()).expanduser()
 
 
+def labels_of(output: Path) -> Path:
+    """Return the zarr that fills up while `output` is made; other formats are exported from it at the end."""
+    from napari_vesselkd.inference.outputs import is_zarr, store_path
+
+    store = store_path(output)
+    return store if is_zarr(output) else store / "labels.ome.zarr"
+
+
 def stream(
     volume: Volume,
     form: Form,
@@ -111,17 +129,17 @@ def stream(
     truth: np.ndarray | None = None,
 ) -> Iterator[Report]:
     """Segment, and say when and where there is something to show; score it where the truth is known."""
-    from napari_vesselkd.inference import BlockDone, SegmentFinished, segment
+    from napari_vesselkd.inference import BlockDone, Preflight, SegmentFinished, segment
 
     output = output_of(form)
     output.parent.mkdir(parents=True, exist_ok=True)
     live: tuple[LiveLevel, ...] = ()
     for report in segment(volume, output, config_of(form), focus=focus):
-        if isinstance(report, BlockDone):
-            if not live:
-                store = LabelStore.open(output)
-                live = live_levels(store)
-                yield LabelsReady(store, live)
+        if not live and not isinstance(report, Preflight):
+            store = LabelStore.open(labels_of(output))
+            live = live_levels(store)
+            yield LabelsReady(store, live)
+        if isinstance(report, BlockDone) and report.region is not None:
             mark_changed(live, report.region)
         yield report
         if isinstance(report, SegmentFinished):

@@ -94,6 +94,11 @@ def describe_region(region: Region, axes: Sequence[str] = ("z", "y", "x")) -> st
     return f"{' · '.join(ranges)} ({describe_count(region.size)}voxels)"
 
 
+def describe_bytes(count: float) -> str:
+    """Return ``0.6 GB``, ``12 MB``."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{max(1.0, count / 1e6):.0f} MB"
+
+
 def describe_count(count: float) -> str:
     """Return a number with its SI prefix and a space where it has one: ``8.4 M``, ``512 ``."""
     for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
