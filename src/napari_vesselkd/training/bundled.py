@@ -1,0 +1,233 @@
+"""Make the checkpoints that come with the package, from phantoms alone.
+
+    python -m napari_vesselkd.training.bundled --out DIR [--recipe coarse-z] [--steps N] [--seed N]
+
+A run that was stopped goes on where it was when the command is given again. The card of each checkpoint
+records the command, seed, time, commit and configuration.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from napari_vesselkd.checkpoints import CheckpointCard, save_checkpoint
+from napari_vesselkd.geometry import Shape, as_shape
+from napari_vesselkd.measure import evaluate
+from napari_vesselkd.models import Student, StudentConfig, is_frozen, measure_reach
+from napari_vesselkd.phantoms import PhantomConfig, make_phantom
+from napari_vesselkd.reports import Report
+from napari_vesselkd.training.fit import FitConfig, fit
+from napari_vesselkd.training.losses import LossConfig, segmentation_loss
+from napari_vesselkd.training.patches import PatchConfig, PhantomPatches, fill_pool
+from napari_vesselkd.volume import IntensityWindow
+
+HELD_OUT = 1_000_000
+IN_PLANE_UM = (0.6, 2.6)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the weights of one bundled checkpoint.
+
+    Attributes
+    ----------
+    name, description : str
+    anisotropy : tuple of float
+        Range of z to in-plane voxel size for which the registry chooses it.
+    trained : tuple of float
+        Range of that ratio in training, wider than the one it is chosen for.
+    phantom_shape : tuple of int
+        Voxels (z, y, x) of each phantom.
+    phantoms, held_out : int
+        How many to train on, and how many others to choose the threshold and report scores on.
+    upper : float
+        Upper percentile of the intensity window at inference.
+    """
+
+    name: str
+    description: str
+    anisotropy: tuple[float, float]
+    trained: tuple[float, float]
+    model: StudentConfig
+    phantom_shape: Shape = (32, 160, 160)
+    phantoms: int = 600
+    held_out: int = 24
+    upper: float = 99.0
+    threshold: float = 0.3
+    seed: int = 0
+    patches: PatchConfig = field(default_factory=PatchConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+
+
+RECIPES = {
+    "coarse-z": Recipe(
+        name="student-coarse-z",
+        description="Vessel student for stacks with coarse z (two-photon, confocal), trained on phantoms",
+        anisotropy=(1.9, 1e9),
+        trained=(1.6, 7.0),
+        model=StudentConfig(stem_stride=(1, 2, 2), strides=((1, 2, 2), 2, 2, 2)),
+        patches=PatchConfig(shape=(24, 96, 96), thin=0.6),
+        fit=FitConfig(steps=4000),
+    ),
+    "isotropic": Recipe(
+        name="student-isotropic",
+        description="Vessel student for nearly isotropic volumes (light-sheet, CT, MR), trained on phantoms",
+        anisotropy=(0.0, 1.9),
+        trained=(0.7, 2.2),
+        model=StudentConfig(),
+        phantom_shape=(80, 112, 112),
+        patches=PatchConfig(shape=(64, 64, 64), thin=0.2),
+        fit=FitConfig(steps=4000),
+    ),
+}
+
+
+def make_bundled(recipe: Recipe, out: Path, *, workers: int = 1, command: str = "") -> Iterator[Report]:
+    """Train the recipe's student; write its checkpoint and card to `out`, intermediate files to out/run."""
+    started = time.monotonic()
+    run = out / "run" / recipe.name
+    phantom_of = partial(phantom_config, recipe)
+    seeds = [recipe.seed * HELD_OUT * 2 + n for n in range(recipe.phantoms)]
+    yield from fill_pool(run / "phantoms", phantom_of, seeds, workers)
+    torch.manual_seed(recipe.seed)
+    model = Student(recipe.model)
+    patches = PhantomPatches(run / "phantoms", seeds, recipe.patches, recipe.seed)
+    loss_of = partial(segmentation_loss, config=recipe.loss)
+    yield from fit(model, patches, loss_of, recipe.fit, run / "state.safetensors")
+    card = describe(model, recipe)
+    lineage = {
+        "command": command,
+        "seed": recipe.seed,
+        "data": f"{recipe.phantoms} phantoms of napari_vesselkd.phantoms, no real volume",
+        "commit": _commit(),
+        "seconds": round(time.monotonic() - started),
+        "parent": None,
+        "recipe": json.loads(json.dumps(asdict(recipe))),
+        "torch": torch.__version__,
+    }
+    save_checkpoint(out / recipe.name, model, replace(card, lineage=lineage))
+
+
+def phantom_config(recipe: Recipe, seed: int) -> PhantomConfig:
+    """Return the phantom of `seed`: in-plane voxels of any size in the range, z by the recipe's ratios."""
+    rng = np.random.default_rng([seed, 7])
+    xy = math.exp(rng.uniform(*np.log(IN_PLANE_UM)))
+    z = min(xy * math.exp(rng.uniform(*np.log(recipe.trained))), 6.5)
+    size = (round(max(z, recipe.trained[0] * xy), 3), round(xy, 3), round(xy, 3))
+    return PhantomConfig(shape=recipe.phantom_shape, seed=seed, voxel_size_um=size)
+
+
+def describe(model: Student, recipe: Recipe) -> CheckpointCard:
+    """Return the card of a trained model: its reach, and its scores on phantoms it has not seen."""
+    low, high = recipe.trained
+    return CheckpointCard(
+        name=recipe.name,
+        description=recipe.description,
+        config=model.config.to_dict(),
+        voxel_size_um={
+            "anisotropy": list(recipe.anisotropy),
+            "trained_anisotropy": [low, high],
+            "in_plane": list(IN_PLANE_UM),
+        },
+        intensity={"lower": 0.0, "upper": recipe.upper},
+        padding="reflect",
+        calibration={"threshold": recipe.threshold, "temperature": 1.0},
+        halo=reach(model, recipe),
+        normalisation="frozen" if is_frozen(model) else "live",
+        metrics={"held_out_phantoms": held_out_scores(model, recipe)},
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+@torch.no_grad()
+def held_out_scores(model: Student, recipe: Recipe) -> dict[str, Any]:
+    """Return mean Dice and clDice on phantoms that were not trained on."""
+    scores = []
+    for number in range(recipe.held_out):
+        phantom = make_phantom(phantom_config(recipe, HELD_OUT + number))
+        probability = _probability(model, _windowed(phantom.image, recipe.upper))
+        scores.append(evaluate(probability >= recipe.threshold, phantom.label > 0))
+    return {
+        "count": len(scores),
+        "dice": round(float(np.mean([score.dice for score in scores])), 4),
+        "cldice": round(float(np.nanmean([score.cldice for score in scores])), 4),
+    }
+
+
+def reach(model: Student, recipe: Recipe) -> Shape:
+    """Return the halo (z, y, x) measured on three unseen phantoms: the largest of each axis."""
+    shape = as_shape([max(32, 8 * stride) for stride in model.total_stride])
+    found = []
+    for number in range(3):
+        config = replace(phantom_config(recipe, HELD_OUT + number), shape=shape)
+        image = _windowed(make_phantom(config).image, recipe.upper)
+        volume = torch.from_numpy(image)[None, None]
+        found.append(measure_reach(model, volume, threshold=recipe.threshold))
+    return as_shape([max(axis) for axis in zip(*found, strict=True)])
+
+
+def _windowed(image: Any, upper: float) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return IntensityWindow(float(image.min()), float(np.percentile(image, upper))).apply(image)
+
+
+def _probability(model: Student, image: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, Any]:
+    width = [(0, -side % stride) for side, stride in zip(image.shape, model.total_stride, strict=True)]
+    padded = torch.from_numpy(np.pad(image, width, mode="reflect"))[None, None]
+    z, y, x = image.shape
+    return np.asarray(torch.sigmoid(model(padded))[0, 0, :z, :y, :x])
+
+
+def _commit() -> str:
+    try:
+        asked = subprocess.run(
+            ["git", "rev-parse", "HEAD"],  # noqa: S607
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return asked.stdout.strip()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m napari_vesselkd.training.bundled", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--recipe", choices=[*RECIPES, "all"], default="all")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--phantoms", type=int)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    given = parser.parse_args(arguments)
+    torch.set_num_threads(given.threads)
+    command = " ".join(["python -m napari_vesselkd.training.bundled", *(arguments or sys.argv[1:])])
+    for key in RECIPES if given.recipe == "all" else [given.recipe]:
+        recipe = replace(RECIPES[key], seed=given.seed)
+        if given.steps:
+            recipe = replace(recipe, fit=replace(recipe.fit, steps=given.steps))
+        if given.phantoms:
+            recipe = replace(recipe, phantoms=given.phantoms)
+        for report in make_bundled(recipe, given.out, workers=given.workers, command=command):
+            print(json.dumps(report.to_dict()), flush=True)
+
+
+if __name__ == "__main__":
+    main()

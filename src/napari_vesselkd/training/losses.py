@@ -1,0 +1,55 @@
+"""Losses of logits against labels, both (B, 1, Z, Y, X); voxels with ``valid == 0`` do not count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_vesselkd.training.patches import Batch
+
+SMOOTH = 1e-5
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the terms.
+
+    Attributes
+    ----------
+    dice, cross_entropy, skeleton_recall : float
+        Soft Dice over the whole batch; binary cross entropy; share of the centreline that is missed
+        (skeleton recall, Kirchhoff et al. 2024, arXiv 2404.03010): thin vessels count as much as thick.
+    """
+
+    dice: float = 1.0
+    cross_entropy: float = 1.0
+    skeleton_recall: float = 0.0
+
+
+def segmentation_loss(logits: Tensor, batch: Batch, config: LossConfig | None = None) -> Tensor:
+    """Return the weighted sum of the terms, a scalar."""
+    config = config or LossConfig()
+    loss = logits.new_zeros(())
+    probability = torch.sigmoid(logits)
+    if config.dice:
+        loss = loss + config.dice * dice_loss(probability, batch.label, batch.valid)
+    if config.cross_entropy:
+        each = F.binary_cross_entropy_with_logits(logits, batch.label, reduction="none")
+        loss = loss + config.cross_entropy * (each * batch.valid).sum() / batch.valid.sum().clamp_min(1)
+    if config.skeleton_recall:
+        line = batch.centreline * batch.valid
+        loss = loss + config.skeleton_recall * (1 - _share((probability * line).sum(), line.sum()))
+    return loss
+
+
+def dice_loss(probability: Tensor, label: Tensor, valid: Tensor) -> Tensor:
+    """Return ``1 - 2 sum(p y) / (sum(p) + sum(y))`` over the whole batch (VpbSD eq. 7, batch Dice)."""
+    p, y = probability * valid, label * valid
+    return 1 - _share(2 * (p * y).sum(), p.sum() + y.sum())
+
+
+def _share(part: Tensor, whole: Tensor) -> Tensor:
+    return (part + SMOOTH) / (whole + SMOOTH)
