@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from napari_vesselkd.blocks import Block, BlockGrid, read_block
 from napari_vesselkd.errors import DeviceError
-from napari_vesselkd.inference.predictor import Predictor, sigmoid
+from napari_vesselkd.inference.predictor import Predictor, logit, sigmoid
 from napari_vesselkd.volume import IntensityWindow, Volume
 
 REMEMBERED = 8
@@ -92,10 +92,11 @@ class BlockWork:
         return self.known[key]
 
     def _forward(self, block: Block, voxels: npt.NDArray[np.float32]) -> Prediction:
-        logits = self.predictor.logits(voxels, block.core_in_outer)[block.target_in_core.slices]
-        labels = (logits >= np.float32(logit(self.threshold))).view(np.uint8)
+        core, inside = block.core_in_outer, block.target_in_core.slices
         if not self.probability:
-            return Prediction(labels, None)
+            return Prediction(self.predictor.labels(voxels, self.threshold, core)[inside], None)
+        logits = self.predictor.logits(voxels, core)[inside]
+        labels = (logits >= np.float32(logit(self.threshold))).view(np.uint8)
         return Prediction(labels, np.rint(sigmoid(logits) * 255).astype(np.uint8))
 
     def _in_parts(self, block: Block, voxels: npt.NDArray[np.float32] | None) -> Prediction:
@@ -139,10 +140,3 @@ def constant_value(voxels: npt.NDArray[np.float32]) -> float | None:
     value = voxels[0, 0, 0]
     same = bool((voxels[::7, ::7, ::7] == value).all()) and bool((voxels == value).all())
     return float(value) if same else None
-
-
-def logit(probability: float) -> float:
-    """Return log(p / (1 - p)); infinite at 0 and 1."""
-    if probability <= 0:
-        return -math.inf
-    return math.inf if probability >= 1 else math.log(probability / (1 - probability))

@@ -1,18 +1,11 @@
-"""Which device, precision and engine a run uses, and how much memory is at hand."""
+"""Which device, precision and engine a run uses."""
 
 from __future__ import annotations
 
-import ctypes
-import platform
+import importlib.util
 from dataclasses import dataclass
-from functools import cache
-
-import psutil
 
 from napari_vesselkd.errors import DeviceError
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-KEEP_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -53,34 +46,10 @@ def choose_backend(device: str = "auto", precision: str = "auto") -> Backend:
             limit="auto, fp32, bf16",
             remedy="Take --precision bf16",
         )
-    engine = "torch"
+    engine = "openvino" if found == "cpu" and importlib.util.find_spec("openvino") else "torch"
     if precision == "auto":
         precision = "bf16" if _fast_bf16(found, engine) else "fp32"
     return Backend(found, precision, engine)
-
-
-def memory_at_hand(device: str) -> int:
-    """Return how many bytes a run may plan with: what is free on the device, or available on the machine."""
-    if device.startswith("cuda"):
-        import torch
-
-        return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
-
-
-@cache
-def keep_freed_memory() -> bool:
-    """Let glibc keep freed blocks for the next pass instead of returning them to the system.
-
-    A pass of the net frees and asks again for the same large buffers; by default each of them is mapped
-    anew and faulted in page by page, half of the time of a pass in PyTorch. Returns whether it could be set.
-    """
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    libc = ctypes.CDLL(None)
-    return bool(libc.mallopt(M_MMAP_THRESHOLD, KEEP_BYTES)) and bool(
-        libc.mallopt(M_TRIM_THRESHOLD, KEEP_BYTES)
-    )
 
 
 def _checked_device(device: str) -> str:

@@ -14,7 +14,8 @@ from napari_vesselkd.checkpoints import Checkpoint, CheckpointRegistry
 from napari_vesselkd.errors import CheckpointError
 from napari_vesselkd.geometry import Region, Shape, as_shape
 from napari_vesselkd.inference.config import SegmentConfig
-from napari_vesselkd.inference.devices import Backend, choose_backend, memory_at_hand
+from napari_vesselkd.inference.devices import Backend, choose_backend
+from napari_vesselkd.inference.memory import memory_at_hand
 from napari_vesselkd.inference.reports import Preflight
 from napari_vesselkd.labels import RunRecord
 from napari_vesselkd.volume import Volume

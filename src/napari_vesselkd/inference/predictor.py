@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol, cast
 
 import numpy as np
@@ -10,7 +11,8 @@ import torch
 from torch import nn
 
 from napari_vesselkd.geometry import Region, Shape
-from napari_vesselkd.inference.devices import Backend, choose_backend, keep_freed_memory
+from napari_vesselkd.inference.devices import Backend, choose_backend
+from napari_vesselkd.inference.memory import is_out_of_memory, keep_freed_memory
 from napari_vesselkd.models.streaming import StreamingStudent
 
 
@@ -22,6 +24,12 @@ class Engine(Protocol):
 
         Raises MemoryError where the block is too large for the device.
         """
+        ...
+
+    def labels(
+        self, voxels: npt.NDArray[np.float32], core: Region, threshold: float
+    ) -> npt.NDArray[np.uint8]:
+        """Return 1 where the logits are at least `threshold`, else 0; otherwise as `logits`."""
         ...
 
 
@@ -78,6 +86,14 @@ class Predictor:
         found = self.engine.logits(voxels, core or Region.whole(voxels.shape))
         return found if self.temperature == 1 else found / np.float32(self.temperature)
 
+    def labels(
+        self, voxels: npt.NDArray[np.float32], threshold: float, core: Region | None = None
+    ) -> npt.NDArray[np.uint8]:
+        """Return 1 where the probability is at least `threshold`, else 0; otherwise as `logits`."""
+        self.forwards += 1
+        wanted = core or Region.whole(voxels.shape)
+        return self.engine.labels(voxels, wanted, logit(threshold) * self.temperature)
+
     def probability(
         self, voxels: npt.NDArray[np.float32], core: Region | None = None
     ) -> npt.NDArray[np.float32]:
@@ -90,7 +106,18 @@ def sigmoid(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return cast(npt.NDArray[np.float32], 0.5 * np.tanh(0.5 * logits) + 0.5)
 
 
+def logit(probability: float) -> float:
+    """Return log(p / (1 - p)); infinite at 0 and 1."""
+    if probability <= 0:
+        return -math.inf
+    return math.inf if probability >= 1 else math.log(probability / (1 - probability))
+
+
 def _engine(student: StreamingStudent, backend: Backend, threads: int | None) -> Engine:
+    if backend.engine == "openvino":
+        from napari_vesselkd.inference.openvino_engine import OpenVinoEngine
+
+        return OpenVinoEngine(student, backend.precision, threads)
     return TorchEngine(student, backend, threads)
 
 
@@ -120,10 +147,8 @@ class TorchEngine:
                 torch.cuda.empty_cache()
             raise MemoryError(str(error)) from error
 
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an engine's error says that memory ran out."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    text = str(error)
-    return "can't allocate memory" in text or "bad_alloc" in text or "out of memory" in text
+    def labels(
+        self, voxels: npt.NDArray[np.float32], core: Region, threshold: float
+    ) -> npt.NDArray[np.uint8]:
+        """See `Engine.labels`."""
+        return (self.logits(voxels, core) >= np.float32(threshold)).view(np.uint8)

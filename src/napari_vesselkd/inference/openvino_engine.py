@@ -1,0 +1,173 @@
+"""The net in OpenVINO: on CPUs several times as fast as PyTorch, for blocks of any shape.
+
+The graph is built from the weights, operation by operation; the bounds of a block's crops (`CropPlan`) are an
+input of it, so that one compiled graph serves every block.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import openvino as ov
+from openvino import opset13 as op
+from torch import nn
+
+from napari_vesselkd.geometry import Region, Shape
+from napari_vesselkd.inference.memory import is_out_of_memory
+from napari_vesselkd.models.streaming import CropPlan, StreamingStudent
+
+Node = Any
+PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
+CUTS_PER_LEVEL = 3
+
+
+class OpenVinoEngine:
+    """A streaming student on the CPU.
+
+    Parameters
+    ----------
+    student : StreamingStudent
+    precision : str
+        "fp32" or "bf16".
+    threads : int, optional
+        CPU threads; all by default.
+    """
+
+    def __init__(self, student: StreamingStudent, precision: str, threads: int | None = None) -> None:
+        self.student = student
+        self.settings: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": PRECISION_HINTS[precision],
+            "PERFORMANCE_HINT": "LATENCY",
+            "ENABLE_CPU_PINNING": False,
+        }
+        if threads is not None:
+            self.settings["INFERENCE_NUM_THREADS"] = threads
+        self._requests: dict[float | None, Any] = {}
+
+    def logits(self, voxels: npt.NDArray[np.float32], core: Region) -> npt.NDArray[np.float32]:
+        """See `Engine.logits`."""
+        cells = self._run(voxels, core, None)
+        return _voxels(cells, self.student.stem_stride)
+
+    def labels(
+        self, voxels: npt.NDArray[np.float32], core: Region, threshold: float
+    ) -> npt.NDArray[np.uint8]:
+        """See `Engine.labels`; compared inside the graph, so that only bytes leave it."""
+        cells = self._run(voxels, core, threshold)
+        return _interleaved(cells, self.student.stem_stride)
+
+    def _run(self, voxels: npt.NDArray[np.float32], core: Region, threshold: float | None) -> Any:
+        bounds = crop_bounds(self.student.plan(voxels.shape, core))
+        try:
+            request = self._request(threshold)
+            request.infer({0: voxels[None, None], 1: bounds}, share_inputs=True)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            self._requests.clear()
+            raise MemoryError(str(error)) from error
+        return request.get_output_tensor(0).data[0]  # (voxels of a cell, z, y, x), reused by the next pass
+
+    def _request(self, threshold: float | None) -> Any:
+        if threshold not in self._requests:
+            graph = build_graph(self.student, threshold)
+            compiled = ov.Core().compile_model(graph, "CPU", self.settings)
+            self._requests[threshold] = compiled.create_infer_request()
+        return self._requests[threshold]
+
+
+def build_graph(student: StreamingStudent, threshold: float | None) -> ov.Model:
+    """Return the graph of `student` for blocks of any shape.
+
+    Inputs are the block (1, 1, Z, Y, X) and the bounds of its crops (see `crop_bounds`); the output has one
+    channel per voxel of a cell, logits or, with a `threshold`, bytes 0 and 1.
+    """
+    block = op.parameter(ov.PartialShape([1, 1, -1, -1, -1]), np.float32)
+    depth = len(student.encoder)
+    bounds = op.parameter([CUTS_PER_LEVEL * depth + 1, 2, 3], np.int64)
+    x: Node = block
+    if student.stem is not None:
+        x = _activated(_convolved(x, student.stem), student.slope)
+    skips = []
+    for level in range(depth):
+        x = _two_convolutions(x, student.encoder[level], student.slope)
+        skips.append(_cut(x, bounds, CUTS_PER_LEVEL * level + 2))
+        x = _convolved(x, student.down[level])
+    for level in reversed(range(depth)):
+        x = _upsampled(_cut(x, bounds, CUTS_PER_LEVEL * level), student.strides[level])
+        x = op.add(_cut(x, bounds, CUTS_PER_LEVEL * level + 1), skips[level])
+        x = _two_convolutions(x, student.decoder[level], student.slope)
+    x = _convolved(_cut(x, bounds, CUTS_PER_LEVEL * depth), student.head)
+    if threshold is not None:
+        x = op.convert(op.greater_equal(x, op.constant(np.float32(threshold))), np.uint8)
+    return ov.Model([x], [block, bounds])
+
+
+def crop_bounds(plan: CropPlan) -> npt.NDArray[np.int64]:
+    """Return start and stop, (z, y, x), of every cut: source, fine, skip of each level, then the head's."""
+    boxes = [box for level in plan.levels for box in (level.source, level.fine, level.skip)]
+    return np.array([(box.start, box.stop) for box in (*boxes, plan.head)], np.int64)
+
+
+def _convolved(x: Node, module: nn.Module) -> Node:
+    convolution = cast(nn.Conv3d, module)
+    padding = cast(tuple[int, ...], convolution.padding)
+    weight = convolution.weight.detach().numpy()
+    bias = cast(Any, convolution.bias).detach().numpy().reshape(1, -1, 1, 1, 1)
+    found = op.convolution(
+        x, op.constant(weight), list(convolution.stride), list(padding), list(padding), [1, 1, 1]
+    )
+    return op.add(found, op.constant(bias))
+
+
+def _activated(x: Node, slope: float) -> Node:
+    return op.prelu(x, op.constant(np.array([slope], np.float32)))
+
+
+def _two_convolutions(x: Node, modules: nn.Module, slope: float) -> Node:
+    for module in modules.modules():
+        if isinstance(module, nn.Conv3d):
+            x = _activated(_convolved(x, module), slope)
+    return x
+
+
+def _upsampled(x: Node, factors: Shape) -> Node:
+    axes = op.constant(np.array([2, 3, 4]))
+    return op.interpolate(x, op.constant(np.array(factors, np.float32)), "linear_onnx", "scales", axes=axes)
+
+
+def _cut(x: Node, bounds: Node, row: int) -> Node:
+    first = op.constant(np.array(0))
+    box = op.gather(bounds, op.constant(np.array(row)), first)  # (2, 3)
+    start = op.gather(box, op.constant(np.array(0)), first)
+    stop = op.gather(box, op.constant(np.array(1)), first)
+    return op.slice(x, start, stop, op.constant(np.array([1, 1, 1])), op.constant(np.array([2, 3, 4])))
+
+
+def _voxels(cells: npt.NDArray[np.float32], cell: Shape) -> npt.NDArray[np.float32]:
+    """Put the channels (voxels of a cell; z, y, x) to their places; returns a copy, (z, y, x)."""
+    _, z, y, x = cells.shape
+    result = np.empty((z, cell[0], y, cell[1], x, cell[2]), np.float32)
+    result[...] = cells.reshape(*cell, z, y, x).transpose(3, 0, 4, 1, 5, 2)
+    return result.reshape(z * cell[0], y * cell[1], x * cell[2])
+
+
+def _interleaved(cells: npt.NDArray[np.uint8], cell: Shape) -> npt.NDArray[np.uint8]:
+    """Do the same for bytes, pairs along x as one number of two bytes: several times as fast."""
+    _, z, y, x = cells.shape
+    parts = cells.reshape(*cell, z, y, x)
+    result = np.empty((z, cell[0], y, cell[1], x * cell[2]), np.uint8)
+    for low in np.ndindex(*cell[:2]):
+        row = parts[low]  # (x of a cell, z, y, x)
+        place = result[:, low[0], :, low[1], :]
+        if cell[2] == 2:
+            pairs = row[1].astype("<u2")
+            pairs <<= 8
+            pairs |= row[0]
+            place[...] = pairs.view(np.uint8)
+        else:
+            for offset in range(cell[2]):
+                place[..., offset :: cell[2]] = row[offset]
+    return result.reshape(z * cell[0], y * cell[1], x * cell[2])
