@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from functools import partial
@@ -45,6 +46,8 @@ def open_zarr(path: Path) -> Found:
             remedy="Check that the folder was copied completely and is the top of the zarr",
         )
     try:
+        if (path / "zarr.json").exists():  # zarr takes an empty one for a group
+            json.loads((path / "zarr.json").read_text())["node_type"]
         node = zarr.open(CheckedStore(path, read_only=True), mode="r")
         attributes = dict(node.attrs)
     except Exception as error:  # zarr raises many kinds for broken JSON and missing keys
