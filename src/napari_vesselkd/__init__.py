@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from napari_vesselkd.geometry import Region
     from napari_vesselkd.inference import SegmentConfig, preflight, segment
     from napari_vesselkd.measure import evaluate
-    from napari_vesselkd.phantoms import make_phantom
+    from napari_vesselkd.phantoms import PhantomConfig, make_phantom, write_phantom
     from napari_vesselkd.projections import mip
     from napari_vesselkd.volume import Volume, convert, measure_intensity_window, open_volume
 
 _HOME = {
     "CheckpointRegistry": "checkpoints",
+    "PhantomConfig": "phantoms",
     "Region": "geometry",
     "SegmentConfig": "inference",
     "Volume": "volume",
@@ -32,11 +33,13 @@ _HOME = {
     "open_volume": "volume",
     "preflight": "inference",
     "segment": "inference",
+    "write_phantom": "phantoms",
 }
 
 __version__ = version("napari-vesselkd")
 __all__ = [
     "CheckpointRegistry",
+    "PhantomConfig",
     "Region",
     "SegmentConfig",
     "Volume",
@@ -48,6 +51,7 @@ __all__ = [
     "open_volume",
     "preflight",
     "segment",
+    "write_phantom",
 ]
 
 
