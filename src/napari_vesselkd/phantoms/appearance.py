@@ -23,8 +23,7 @@ class Appearance:
     Attributes
     ----------
     clarity : float
-        The least contrast of the dimmer vessels (30th percentile of tube voxels), in standard deviations of
-        tissue and noise; where the other parameters give less, all vessels are made brighter.
+        The least contrast of a vessel, in standard deviations of the tissue's texture and the noise.
     branch_spread, tree_spread, field_spread : float
         Log standard deviations of vessel brightness: between branches, between trees (downwards only),
         slowly in space.
@@ -43,7 +42,8 @@ class Appearance:
     haze, haze_um, leak : float
         Diffuse glow round vessels, its reach, and the share of it that is patchy like leaked dye.
     shadow : float
-        Loss of light per 20 in-plane voxels of vessel above (absorption by blood), as an exponent.
+        Loss of light below vessels (absorption by blood), as an exponent that is reached where 40 and
+        more in-plane voxels of vessel lie above.
     level, slow, fine, middle, coarse : float
         Tissue brightness, and relative amplitudes of its slow field and of its texture at three scales.
     cells, cell_light, debris, debris_light, patches, patch_light : float
@@ -167,11 +167,11 @@ def draw_appearance(
         return value if rng.uniform() < share else 0.0
 
     lateral = x * ratio(0.5, 1.5)
-    axial = max(lateral * span(1.0, 2.5), z * ratio(0.4, 1.7))
+    axial = max(lateral * span(1.0, 2.2), z * ratio(0.4, 1.1))
     bits = float(rng.choice([8, 12, 16], p=[0.55, 0.2, 0.25]))
     drawn = Appearance(
-        clarity=span(1.5, 6.0),
-        branch_spread=span(0.0, 0.6),
+        clarity=ratio(1.8, 9.0),
+        branch_spread=span(0.0, 0.5),
         tree_spread=span(0.0, 1.1) if not angiography else span(0.0, 0.3),
         field_spread=span(0.0, 0.9) if two_photon else span(0.0, 0.45) if light_sheet else span(0.0, 0.15),
         thin_dimming=span(0.0, 0.6),
@@ -192,7 +192,7 @@ def draw_appearance(
         leak=sometimes(0.35, span(0.3, 1.0)),
         shadow=sometimes(0.7 if two_photon else 0.1, span(0.0, 2.5)),
         level=ratio(0.008, 0.5) if two_photon else ratio(0.04, 0.7) if light_sheet else span(0.2, 0.8),
-        slow=span(0.0, 0.5),
+        slow=0.5 * span(0.0, 1.0) ** 2,
         fine=sometimes(0.6, 0.4 * span(0.0, 1.0) ** 2),
         middle=sometimes(0.6, 0.4 * span(0.0, 1.0) ** 2),
         coarse=sometimes(0.6, 0.4 * span(0.0, 1.0) ** 2),
@@ -206,7 +206,7 @@ def draw_appearance(
         bones=sometimes(0.4 if angiography else 0.0, span(0.6, 1.8)),
         margin=sometimes(0.2 if light_sheet else 0.03, 1.0),
         decay=sometimes(0.6 if not angiography else 0.1, span(0.0, 2.0)),
-        shading=span(0.0, 0.4),
+        shading=0.4 * span(0.0, 1.0) ** 2,
         stripes=sometimes(0.5 if light_sheet else 0.03, span(0.02, 0.2)),
         line_gain=sometimes(0.3 if two_photon else 0.05, span(0.01, 0.1)),
         jitter=sometimes(0.35 if two_photon else 0.0, span(0.1, 0.9)),

@@ -16,6 +16,7 @@ from napari_vesselkd.phantoms.raster import Segments, signed_distance
 from napari_vesselkd.phantoms.tissue import inside_tissue, tissue_light
 
 F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
 
 
 def picture(
@@ -28,35 +29,42 @@ def picture(
     rng: np.random.Generator,
 ) -> npt.NDArray[np.uint16]:
     """Return the imaged volume, (z, y, x) uint16."""
-    light, inside = vessel_light(graph, segments, shape=shape, size=size, look=look, rng=rng)
     tissue = tissue_light(shape, size, look, rng)
-    light = tissue + light * _boost(light, inside, tissue, look)
+    brightness = segment_brightness(graph, segments, look, size[2], rng)
+    brightness = np.hypot(brightness, faintest_brightness(segments, tissue, look))
+    light = tissue + vessel_light(segments, brightness, shape=shape, size=size, look=look, rng=rng)
     if look.margin:
         light *= np.maximum(inside_tissue(shape, size, rng), 0.02)
     return detect(light_path(light, look, rng), look, rng)
 
 
-def _boost(light: F32, inside: npt.NDArray[np.bool_], tissue: F32, look: Appearance) -> np.float32:
-    """Return the factor (at least 1) that gives the dimmer vessels the contrast `look.clarity`."""
-    if not inside.any():
-        return np.float32(1)
-    dimmer = float(np.percentile(light[inside], 30))
+def faintest_brightness(segments: Segments, tissue: F32, look: Appearance) -> F64:
+    """Return the brightness (N,) at which each segment just has the contrast ``look.clarity``.
+
+    Nobody labels what cannot be seen: contrast is counted in standard deviations of the tissue's texture and
+    the noise, or steps of the stored numbers where these are coarser, after the loss of a thin vessel's light
+    to the point spread function (``1 - exp(-r^2 / 2 s^2)`` is what stays on the axis of a tube of radius r).
+    """
+    low, high = np.percentile(tissue[::2, ::2, ::2], [5, 95])
     grain = look.level / look.photons + look.read_noise**2 + look.level * look.line_noise**2
-    unrest = float(np.sqrt(np.var(tissue[::2, ::2, ::2]) + (0.5 if look.denoise else 1.0) * grain))
-    wanted = look.clarity * unrest * float(np.exp(0.5 * look.decay))
-    return np.float32(max(1.0, wanted / max(dimmer, 1e-4)))
+    texture = ((float(high) - float(low)) / 3.3) ** 2 + (0.5 if look.denoise else 1.0) * grain
+    step = (0.5 / (2**look.bits * look.gain)) ** (1 / look.gamma)
+    seen = look.clarity * max(float(np.sqrt(texture)), step) * float(np.exp(0.6 * look.decay))
+    radius = 0.5 * (segments.radius_start + segments.radius_stop)
+    kept = 1 - np.exp(-(radius**2) / (2 * look.psf_z_um * look.psf_xy_um))
+    return np.asarray(seen / np.maximum(kept, 0.08))
 
 
 def vessel_light(
-    graph: nx.Graph,
     segments: Segments,
+    brightness: F64,
     *,
     shape: Shape,
     size: VoxelSize,
     look: Appearance,
     rng: np.random.Generator,
-) -> tuple[F32, npt.NDArray[np.bool_]]:
-    """Return the vessels' light after the optics and which voxels lie in a tube.
+) -> F32:
+    """Return the vessels' light after the optics, (z, y, x) float32.
 
     Where slices are coarse for the point spread function, slices between them are computed first.
     """
@@ -64,15 +72,14 @@ def vessel_light(
     fine_size = (size[0] / between, size[1], size[2])
     fine_shape = (shape[0] * between, shape[1], shape[2])
     distance, owner = signed_distance(segments, fine_shape, fine_size, reach_um=0.6 * max(fine_size))
-    brightness = segment_brightness(graph, segments, look, size[2], rng)
     light = emitted_light(brightness, distance, owner, size=fine_size, look=look, rng=rng)
     if look.shadow:
         above = np.cumsum(distance < 0, axis=0, dtype=np.float32) * np.float32(fine_size[0] / (20 * size[2]))
-        light *= np.exp(-look.shadow * above)
+        light *= np.exp(-look.shadow * (1 - np.exp(-above)))
     narrow = ndimage.gaussian_filter(light, _voxels(look.psf_z_um, look.psf_xy_um, fine_size), truncate=3)[
         ::between
     ]
-    image = narrow.copy()
+    image: F32 = narrow.copy()
     depth = np.linspace(0, 1, shape[0], dtype=np.float32)[:, None, None]
     if look.tail or look.depth_blur:
         sigma = _voxels(look.tail_factor * look.psf_z_um, look.tail_factor * look.psf_xy_um, size)
@@ -85,7 +92,7 @@ def vessel_light(
             where = np.clip(1.5 * smooth_noise(shape, 50 * size[2] / np.asarray(size), rng), 0, 3)
             glow *= (1 - look.leak) + look.leak * patchy * where
         image += look.haze * 2 * glow
-    return image, distance[::between] < 0
+    return image
 
 
 def _voxels(z_um: float, xy_um: float, size: VoxelSize) -> tuple[float, float, float]:

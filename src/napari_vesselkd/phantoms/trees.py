@@ -28,7 +28,7 @@ class TreeStyle:
     radius_um, smallest_um : float
         Radius of the root, and the radius below which a branch ends.
     length : float
-        Mean length of a branch in radii.
+        Mean length of the trunk's branches in radii; thinner branches are longer for their radius.
     asymmetry : float
         0: daughters share the flow evenly; towards 1: a trunk with small side branches.
     tortuosity : float
@@ -48,7 +48,23 @@ class TreeStyle:
 def enter_tree(
     graph: nx.Graph, style: TreeStyle, extent: F64, rng: np.random.Generator, *, descending: bool = False
 ) -> None:
-    """Add one tree that starts outside the box `extent` (um) and heads for a random point inside it."""
+    """Add one tree that starts outside the box `extent` (um) and heads for a random point inside it.
+
+    Trees that bend away and miss the box are grown again, three times at most.
+    """
+    first = graph.number_of_nodes()
+    for _ in range(4):
+        graph.remove_nodes_from(range(first, graph.number_of_nodes()))
+        _approach(graph, style, extent, descending, rng)
+        added = [d["points"] for a, _, d in graph.edges(data=True) if a >= first]
+        points = np.concatenate(added)
+        if np.any(np.all((points > 0) & (points < extent), axis=1)):
+            return
+
+
+def _approach(
+    graph: nx.Graph, style: TreeStyle, extent: F64, descending: bool, rng: np.random.Generator
+) -> None:
     target = rng.uniform(0.1, 0.9, size=3) * extent
     heading = rng.normal(size=3) * np.array([style.flatness, 1.0, 1.0])
     if descending:
@@ -75,7 +91,8 @@ def grow_tree(
     while tips and branches < MAX_BRANCHES:
         tip, heading, radius = tips.pop(0)
         step = max(0.5 * radius, 0.6 * style.smallest_um)
-        length = float(rng.gamma(5.0, style.length * radius / 5.0))
+        mean_length = style.length * radius**0.6 * style.radius_um**0.4
+        length = float(rng.gamma(5.0, mean_length / 5.0))
         bend = style.tortuosity * float(np.sqrt(step / (10 * radius)))
         start = np.asarray(graph.nodes[tip]["pos_um"])
         points, heading = random_walk(
