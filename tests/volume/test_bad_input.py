@@ -62,6 +62,12 @@ def test_an_unknown_ending(tmp_path: Path) -> None:
         open_volume(tmp_path / "v.xyz")
 
 
+def test_a_picture_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "v.png").write_text("text")
+    with pytest.raises(CorruptSourceError, match=r"v\.png cannot be read as a picture"):
+        open_volume(tmp_path / "v.png")
+
+
 TRUNCATABLE = [
     "tiff",
     "tiff in compressed strips",

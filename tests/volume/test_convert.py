@@ -312,6 +312,25 @@ def test_finished_reports_are_json(volume: Volume, tmp_path: Path) -> None:
         json.dumps(report.to_dict())
 
 
+def notices(source: Volume, output: Path) -> list[str]:
+    return [report.text for report in convert(source, output) if isinstance(report, Notice)]
+
+
+def test_what_a_user_may_not_expect_is_said(volume: Volume, tmp_path: Path) -> None:
+    assert notices(volume, tmp_path / "a.ome.zarr") == []
+    channels = np.zeros((2, 3, 4, 5), np.uint8)
+    two = volume_from_arrays([channels], voxel_size_um=None, channel=1, channel_names=("a", "b"))
+    assert notices(two, tmp_path / "b.ome.zarr") == [
+        "Only channel 1 (b) of 2 is converted.",
+        "The source does not say its voxel size: 1,1,1 um is assumed. --voxel-size sets it.",
+    ]
+    (tmp_path / "a.ome.zarr" / "0" / "c" / "0" / "0" / "0").unlink()
+    with open_volume(tmp_path / "a.ome.zarr") as damaged:
+        assert notices(damaged, tmp_path / "c.ome.zarr") == [
+            "1 chunks of the source are not stored; they are read as empty."
+        ]
+
+
 def test_booleans_are_stored_as_bytes(tmp_path: Path) -> None:
     mask = np.random.default_rng(0).random((8, 9, 10)) > 0.5
     list(convert(volume_from_arrays([mask], voxel_size_um=(1, 1, 1)), tmp_path / "m.ome.zarr"))

@@ -230,6 +230,38 @@ def test_nifti_without_a_unit_is_a_guess_of_mm(tmp_path: Path) -> None:
         assert not volume.voxel_size_known
 
 
+def test_the_other_byte_order_is_turned(tmp_path: Path) -> None:
+    import nibabel
+    import tifffile
+
+    image = BASE[0, 0].astype(">u2") * 256 + 1
+    tifffile.imwrite(tmp_path / "v.tif", image, byteorder=">", photometric="minisblack")
+    header = nibabel.Nifti1Header(endianness=">")
+    header.set_data_dtype(image.dtype)
+    nibabel.save(nibabel.Nifti1Image(image.T, np.eye(4), header), tmp_path / "v.nii")
+    assert np.frombuffer((tmp_path / "v.nii").read_bytes()[:4], ">i4") == 348
+    zarr.create_array(tmp_path / "v.zarr", data=image, zarr_format=2)
+    for name in ("v.tif", "v.nii", "v.zarr"):
+        with open_volume(tmp_path / name) as volume:
+            block = volume.read(Region.whole(volume.shape))
+            assert volume.dtype == block.dtype == np.dtype(np.uint16)
+            np.testing.assert_array_equal(block, image)
+
+
+def test_a_flat_picture_is_one_slice(tmp_path: Path) -> None:
+    import skimage.io
+
+    skimage.io.imsave(tmp_path / "v.png", BASE[0, 0, 0], check_contrast=False)
+    skimage.io.imsave(tmp_path / "c.png", np.moveaxis(BASE[0, :, 0], 0, -1), check_contrast=False)
+    with open_volume(tmp_path / "v.png") as volume:
+        assert volume.format == "picture"
+        np.testing.assert_array_equal(volume.read(Region.whole(volume.shape)), BASE[0, :1, 0])
+    with pytest.raises(UnsupportedSourceError, match="RGB image"):
+        open_volume(tmp_path / "c.png")
+    with open_volume(tmp_path / "c.png", channel=1) as volume:
+        np.testing.assert_array_equal(volume.read(Region.whole(volume.shape)), BASE[0, 1:2, 0])
+
+
 @pytest.mark.parametrize("kind", ["numpy", "dask", "zarr", "view"])
 def test_arrays_of_any_library_are_a_volume(kind: str) -> None:
     import dask.array

@@ -155,6 +155,7 @@ def convert(volume: Volume, output: str | Path, config: ConvertConfig | None = N
         check_replaceable(path, overwrite=config.restart)
         aside = path.with_name(path.name + ".part")
         yield from _disk_space(path, volume, fresh=config.restart or not aside.exists())
+        yield from _notices(volume)
         arrays, plan = _begin(aside, volume, plan, config, fingerprint)
         yield from _write(aside, arrays, volume, plan, label=config.label, begun=begun)
         with output_errors(path):
@@ -265,6 +266,19 @@ def _disk_space(path: Path, volume: Volume, fresh: bool) -> Iterator[Report]:
         check_disk_space(path, volume.nbytes * 8 // 7)
     except OutputError as error:
         yield Notice(f"The disk may become full: {error.value}, {error.limit} without compression.")
+
+
+def _notices(volume: Volume) -> Iterator[Notice]:
+    """Say what a user may not expect of the result."""
+    if len(volume.channel_names) > 1:
+        name = volume.channel_names[volume.channel]
+        yield Notice(f"Only channel {volume.channel} ({name}) of {len(volume.channel_names)} is converted.")
+    if not volume.voxel_size_known:
+        sizes = ",".join(f"{size:g}" for size in volume.voxel_size_um)
+        yield Notice(f"The source does not say its voxel size: {sizes} um is assumed. --voxel-size sets it.")
+    missing = volume.missing_chunks()
+    if missing:
+        yield Notice(f"{missing} chunks of the source are not stored; they are read as empty.")
 
 
 def _plan(volume: Volume, config: ConvertConfig) -> _Plan:

@@ -168,7 +168,7 @@ def write_multiscale(
         raise InvalidInputError("Not a volume", value=f"shape {array.shape}", limit="axes (z, y, x)")
     with claim_output(path, endings=ZARR_ENDINGS) as output, output_errors(output):
         check_replaceable(output, overwrite)
-        aside = output.with_name(output.name + ".part")
+        aside = output.with_name(output.name + ".writing")
         shutil.rmtree(aside, ignore_errors=True)
         try:
             arrays = create_multiscale(

@@ -33,8 +33,8 @@ def open_volume(
     Parameters
     ----------
     source : str or Path
-        An OME-Zarr or zarr folder, a TIFF file or a folder of TIFF slices, NIfTI, MHA, MHD, NRRD, or HDF5
-        (``file.h5:/dataset``).
+        An OME-Zarr or zarr folder, a TIFF file or a folder of TIFF slices, NIfTI, MHA, MHD, NRRD, PNG, JPEG,
+        or HDF5 (``file.h5:/dataset``).
     channel : int, optional
         Which channel; the first one if not given. An RGB image needs it: 0 red, 1 green, 2 blue.
     level : int, optional

@@ -76,10 +76,10 @@ def downsample(block: npt.NDArray[Any], factors: Sequence[int], label: bool) -> 
             if factor == 2:
                 block = np.maximum(*_pairs(block, axis))
         return block
-    total = block.astype(_wider(block.dtype), copy=False)
+    total, wider = block, _wider(block.dtype)
     for axis, factor in enumerate(factors):
         if factor == 2:
-            total = np.add(*_pairs(total, axis))
+            total = np.add(*_pairs(total, axis), dtype=wider)
     count = math.prod(factors)
     if count == 1:
         return block

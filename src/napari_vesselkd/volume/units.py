@@ -13,8 +13,6 @@ _UM = {
     "micron": 1.0,
     "microns": 1.0,
     "um": 1.0,
-    "µm": 1.0,
-    "μm": 1.0,
     "\\u00b5m": 1.0,
     "millimeter": 1e3,
     "millimetre": 1e3,
@@ -33,4 +31,7 @@ _UM = {
 
 def um_per(unit: str | None) -> float | None:
     """Return how many um one `unit` is, or None for a unit that is no known length (pixel, empty, ...)."""
-    return _UM.get(unit.strip().lower()) if unit else None
+    name = unit.strip().lower() if unit else ""
+    if len(name) > 1 and name[-1] == "m" and not any(letter.isascii() for letter in name[:-1]):
+        return 1.0  # a micro sign, also one that went through the wrong encoding
+    return _UM.get(name)

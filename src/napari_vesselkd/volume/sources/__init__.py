@@ -11,6 +11,7 @@ from napari_vesselkd.volume.sources.hdf5 import ENDINGS as HDF5_ENDINGS
 from napari_vesselkd.volume.sources.hdf5 import open_hdf5, split_dataset
 from napari_vesselkd.volume.sources.itk import open_itk
 from napari_vesselkd.volume.sources.nifti import open_nifti
+from napari_vesselkd.volume.sources.picture import open_picture
 from napari_vesselkd.volume.sources.tiff import open_tiff
 from napari_vesselkd.volume.sources.tiff_folder import open_tiff_folder
 from napari_vesselkd.volume.sources.zarr_store import is_zarr, open_zarr
@@ -21,6 +22,7 @@ _BY_ENDING: dict[str, Callable[[Path], Found]] = {
     **dict.fromkeys((".tif", ".tiff", ".btf", ".tf8"), open_tiff),
     **dict.fromkeys((".nii", ".nii.gz"), open_nifti),
     **dict.fromkeys(HDF5_ENDINGS, open_hdf5),
+    **dict.fromkeys((".png", ".jpg", ".jpeg", ".bmp"), open_picture),
     **dict.fromkeys((".mha", ".mhd", ".nrrd", ".nhdr"), open_itk),
 }
 FILE_ENDINGS = tuple(_BY_ENDING)
