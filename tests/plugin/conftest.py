@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
+
+from napari_vesselkd.plugin.segment_state import Phase, Where
 
 
 @pytest.fixture
@@ -37,3 +40,78 @@ def dock(viewer, qtbot, tmp_path, monkeypatch):
         if task is not None:
             task.cancel()
             qtbot.waitUntil(lambda task=task: not task.running, timeout=60_000)
+
+
+@pytest.fixture
+def drive(dock, qtbot):
+    """Drives `dock` as a person would."""
+    return Driver(dock, qtbot)
+
+
+@pytest.fixture
+def driver_of(qtbot):
+    """Return the driver of any dock."""
+    return lambda dock: Driver(dock, qtbot)
+
+
+class Driver:
+    """Drives one VesselKD dock as a person would: choose, click, wait, read."""
+
+    def __init__(self, dock, qtbot):
+        self.dock, self.qtbot = dock, qtbot
+        self.tab = dock.segment
+        self.blocks = []
+
+    @property
+    def panel(self):
+        return self.tab.panel
+
+    @property
+    def form(self):
+        return self.tab.form
+
+    def choose(self, *, output=None, where=Where.WHOLE, block=32):
+        """Fill in the form and wait for the pre-flight."""
+        self.form.region.choice.button(where.value).click()
+        if output is not None:
+            self.form.output.setText(str(output))
+        if block:
+            self.form.block.setValue(block)
+        self.settle()
+
+    def settle(self):
+        """Wait until the pre-flight of the form as it is now is shown."""
+        tab = self.tab
+
+        def settled():
+            idle = not tab._estimate_timer.isActive() and not (tab._estimating and tab._estimating.running)
+            return idle and not tab._estimate.busy
+
+        self.qtbot.waitUntil(settled, timeout=60_000)
+
+    def click(self, button):
+        assert button.isEnabled(), button.toolTip()
+        self.qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+    def run(self):
+        """Press Run; reports are kept in `blocks` from here on."""
+        self.blocks.clear()
+        self.click(self.panel.run)
+        self.tab._task.reported.connect(
+            lambda report: self.blocks.append(report) if hasattr(report, "done") else None
+        )
+
+    def wait_for_blocks(self, count):
+        self.qtbot.waitUntil(
+            lambda: len(self.blocks) >= count or not self.tab.state.phase.active, timeout=120_000
+        )
+        assert len(self.blocks) >= count, self.tab.state
+
+    def wait_for(self, phase):
+        self.qtbot.waitUntil(lambda: not self.tab.state.phase.active, timeout=120_000)
+        assert self.tab.state.phase is phase, self.tab.state
+        self.settle()
+
+    def finish(self):
+        self.run()
+        self.wait_for(Phase.FINISHED)

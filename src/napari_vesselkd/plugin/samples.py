@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from napari_vesselkd.phantoms import Phantom, PhantomConfig, make_phantom, sample_phantom
 from napari_vesselkd.plugin.layers import KEY, TRUTH_COLOURS, Shown
 from napari_vesselkd.volume import volume_from_arrays
@@ -49,7 +51,5 @@ def phantom_layers(phantom: Phantom, name: str) -> list[LayerData]:
 
 
 def _display_range(phantom: Phantom) -> tuple[float, float]:
-    import numpy as np
-
     low, high = np.percentile(phantom.image[::2, ::2, ::2], (1, 99.7))
     return float(low), max(float(high), float(low) + 1)

@@ -111,6 +111,7 @@ class SegmentForm(QWidget):
         if self.output.text() in ("", self._default_output):
             self._default_output = str(default_output(chosen))
             set_quietly(self.output, "setText", self._default_output)
+            self.output.setToolTip(self._default_output)
 
     def paint(self, picture: Picture) -> None:
         """Show the facts under the inputs and lock them while a run is active."""
@@ -134,7 +135,7 @@ class SegmentForm(QWidget):
         self.device.addItems(DEVICES)
         self.precision.addItems(PRECISIONS)
         self.block = _optional_int(32, 1024, 32, "from memory")
-        self.halo = _optional_int(-1, 512, 8, "checkpoint's")
+        self.halo = _optional_int(0, 512, 8, "checkpoint's")
         self.upper = _optional_float(50.0, 100.0, 0.5, "checkpoint's")
         self.probability = QCheckBox("Also write the probability")
         self.restart = QCheckBox("Start over: replace the output")
@@ -203,12 +204,12 @@ class SegmentForm(QWidget):
 
 
 def _optional_int(low: int, high: int, step: int, unset: str) -> QSpinBox:
-    """Return a spin box whose lowest value means "not set" and reads `unset`."""
+    """Return a spin box from `low` to `high`; one step below `low` means "not set" and reads `unset`."""
     box = QSpinBox()
-    box.setRange(low, high)
+    box.setRange(low - step, high)
     box.setSingleStep(step)
     box.setSpecialValueText(unset)
-    box.setValue(low)
+    box.setValue(low - step)
     return box
 
 

@@ -21,6 +21,7 @@ from napari_vesselkd.plugin.layers import (
     shown_by,
     volume_of,
 )
+from napari_vesselkd.plugin.parts import set_quietly
 from napari_vesselkd.plugin.run_panel import RunPanel
 from napari_vesselkd.plugin.segment_form import SegmentForm
 from napari_vesselkd.plugin.segment_state import Chosen, Estimate, Form, Phase, RunState, Where, draw
@@ -100,6 +101,7 @@ class SegmentTab(QWidget):
         handle = shown_by(layer)
         truth = handle.truth if handle is not None else None
         self._run = RunState(phase=Phase.STARTING)
+        set_quietly(self.form.restart, "setChecked", False)
         self._look()
         self._task = Task(lambda: stream(volume, form, self.focus, truth))
         self._task.reported.connect(lambda report: self._receive(report, layer))

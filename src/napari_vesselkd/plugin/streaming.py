@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_vesselkd.errors import SourceNotFoundError
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.labels import LabelStore
 from napari_vesselkd.plugin.layers import live_levels
@@ -132,7 +133,12 @@ def stream(
     from napari_vesselkd.inference import BlockDone, Preflight, SegmentFinished, segment
 
     output = output_of(form)
-    output.parent.mkdir(parents=True, exist_ok=True)
+    if volume.path is not None and not volume.path.exists():
+        raise SourceNotFoundError(
+            "The volume is no longer where it was opened",
+            value=volume.path,
+            remedy="Bring it back or open it again",
+        )
     live: tuple[LiveLevel, ...] = ()
     for report in segment(volume, output, config_of(form), focus=focus):
         if not live and not isinstance(report, Preflight):
