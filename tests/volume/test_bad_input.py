@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import itertools
 import json
@@ -441,3 +442,36 @@ def test_every_message_says_what_and_where(tmp_path: Path) -> None:
         assert str(source) in str(one.value)
         assert one.value.remedy
         assert str(one.value) != str(two.value)
+
+
+MUTABLE = [
+    "ome-zarr 0.5",
+    "zarr v2",
+    "tiff",
+    "tiff in tiles",
+    "ome-tiff",
+    "tiff folder, compressed",
+    "nifti",
+    "nifti, gzipped",
+    "hdf5",
+]
+
+
+@pytest.mark.parametrize("kind", MUTABLE)
+def test_any_damage_is_either_harmless_or_one_of_our_errors(
+    written: Write, image: np.ndarray, kind: str
+) -> None:
+    path = written(kind, image)
+    files = sorted(file for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file())
+    rng = np.random.default_rng(0)
+    for _ in range(25):
+        file = files[int(rng.integers(len(files)))]
+        before = file.read_bytes()
+        damaged = bytearray(before)
+        for _ in range(int(rng.integers(1, 8))):
+            damaged[int(rng.integers(min(len(before), 600)))] = int(rng.integers(256))
+        file.write_bytes(damaged)
+        with contextlib.suppress(VesselKDError), open_volume(path) as volume:
+            volume.read(Region((0, 0, 0), tuple(min(size, 20) for size in volume.shape)))  # type: ignore[arg-type]
+        file.write_bytes(before)
+    np.testing.assert_array_equal(read_all(path), image)

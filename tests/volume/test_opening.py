@@ -262,6 +262,36 @@ def test_a_flat_picture_is_one_slice(tmp_path: Path) -> None:
         np.testing.assert_array_equal(volume.read(Region.whole(volume.shape)), BASE[0, 1:2, 0])
 
 
+@pytest.mark.parametrize(
+    ("units", "size", "known"),
+    [
+        (b'space units: "um" "um" "um"\n', (3, 2, 1), True),
+        (b'space units: "mm" "mm" "mm"\n', (3000, 2000, 1000), True),
+        (b"", (3000, 2000, 1000), True),
+        (None, (1, 1, 1), False),
+    ],
+)
+def test_nrrd_units_are_followed(
+    tmp_path: Path, units: bytes | None, size: tuple[float, ...], known: bool
+) -> None:
+    lines = [
+        b"NRRD0004",
+        b"type: uint8",
+        b"dimension: 3",
+        b"sizes: 7 6 5",
+        b"encoding: raw",
+        b"endian: little",
+    ]
+    if units is not None:
+        lines += [b"space dimension: 3", b"space directions: (1,0,0) (0,2,0) (0,0,3)"]
+    header = b"\n".join(lines) + b"\n" + (units or b"")
+    (tmp_path / "v.nrrd").write_bytes(header + b"\n" + BASE[0, 0].tobytes())
+    with open_volume(tmp_path / "v.nrrd") as volume:
+        np.testing.assert_array_equal(volume.read(Region.whole(volume.shape)), BASE[0, 0])
+        assert volume.voxel_size_um == size
+        assert volume.voxel_size_known == known
+
+
 @pytest.mark.parametrize("kind", ["numpy", "dask", "zarr", "view"])
 def test_arrays_of_any_library_are_a_volume(kind: str) -> None:
     import dask.array

@@ -32,8 +32,8 @@ class Volume:
     path : Path or None
         The file or folder, None for arrays in memory.
     format : str
-        "ome-zarr 0.5", "zarr v3", "tiff", "ome-tiff", "tiff folder", "nifti", "hdf5", "mha", "nrrd", "picture"
-        or "array".
+        "ome-zarr 0.5", "zarr v3", "tiff", "ome-tiff", "tiff folder", "nifti", "hdf5", "mha", "nrrd",
+        "picture" or "array".
     levels : tuple of LazyArray
         (z, y, x) each, the finest first: zarr arrays where the file has them in that shape, else thin views
         that read on indexing.

@@ -12,8 +12,10 @@ import numpy.typing as npt
 
 from napari_vesselkd.errors import CorruptSourceError, UnsupportedSourceError
 from napari_vesselkd.volume.sources.found import Found, damaged, voxel_size_of
+from napari_vesselkd.volume.units import um_per
 
 UM_PER_MM = 1e3
+_SPACINGS = {"elementspacing", "elementsize", "spacings", "space directions"}
 HEADER_BYTES = 8192
 KEPT_BYTES = 2**30
 _FIELD = re.compile(r"^([A-Za-z ]+?)\s*[=:]=?\s*([^\r\n]*)", re.M)
@@ -27,7 +29,7 @@ _VOXEL_BYTES = {
 
 
 def open_itk(path: Path) -> Found:
-    """Open a MetaImage or NRRD file; spacing and origin are taken as mm, as ITK does.
+    """Open a MetaImage or NRRD file; without a unit, spacing and origin are taken as mm, as ITK does.
 
     Raises
     ------
@@ -38,6 +40,8 @@ def open_itk(path: Path) -> Found:
     """
     import SimpleITK
 
+    fields = _text_header(path)
+    _check_header(path, fields)
     reader = SimpleITK.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -48,19 +52,19 @@ def open_itk(path: Path) -> Found:
         raise damaged(path, "cannot be read", error) from error
     if ndim not in (2, 3):
         raise UnsupportedSourceError(f"{path} is not a volume", value=f"{ndim} axes", limit="2 or 3 axes")
-    fields = _text_header(path)
     _check_complete(path, fields)
     array = ItkArray(
         path, tuple(reversed(size)), kind, int(reader.GetNumberOfComponents()), _compressed(fields)
     )
-    spacing = dict(zip("xyz", (value * UM_PER_MM for value in reader.GetSpacing()), strict=False))
+    in_um = _unit_um(fields)
+    spacing = dict(zip("xyz", (value * in_um for value in reader.GetSpacing()), strict=False))
     straight = np.allclose(np.reshape(reader.GetDirection(), (ndim, ndim)), np.eye(ndim))
-    origin = [value * UM_PER_MM if straight else 0.0 for value in reader.GetOrigin()] + [0.0]
+    origin = [value * in_um if straight else 0.0 for value in reader.GetOrigin()] + [0.0]
     return Found(
         format="nrrd" if path.suffix.lower() in (".nrrd", ".nhdr") else "mha",
         arrays=(array,),
         axes="zyx"[-ndim:] + ("s" if array.samples > 1 else ""),
-        voxel_sizes_um=(voxel_size_of(spacing),),
+        voxel_sizes_um=(voxel_size_of(spacing),) if not _SPACINGS.isdisjoint(fields) else None,
         origin_um=(origin[2], origin[1], origin[0]),
     )
 
@@ -69,6 +73,26 @@ def _text_header(path: Path) -> dict[str, str]:
     with path.open("rb") as file:
         text = file.read(HEADER_BYTES).decode("latin-1")
     return {key.strip().lower(): value.strip() for key, value in _FIELD.findall(text)}
+
+
+def _unit_um(fields: dict[str, str]) -> float:
+    """Return the length in um of NRRD's ``space units: "mm" "mm" "mm"``; mm where it says nothing."""
+    units = {um_per(unit) for unit in re.findall(r'"([^"]*)"', fields.get("space units", ""))}
+    return (units.pop() if len(units) == 1 else None) or UM_PER_MM
+
+
+def _check_header(path: Path, fields: dict[str, str]) -> None:
+    """Raise CorruptSourceError for a MetaImage header that ITK would crash on."""
+    if path.suffix.lower() not in (".mha", ".mhd"):
+        return
+    sizes = fields.get("dimsize", "").split()
+    sane = fields.get("ndims", "").isdigit() and len(sizes) == int(fields["ndims"])
+    if not sane or not all(size.isdigit() and int(size) > 0 for size in sizes) or "elementtype" not in fields:
+        raise damaged(
+            path,
+            "has a broken MetaImage header",
+            value=f"NDims = {fields.get('ndims')}, DimSize = {' '.join(sizes)}",
+        )
 
 
 def _compressed(fields: dict[str, str]) -> bool:

@@ -35,14 +35,14 @@ def open_tiff(path: Path) -> Found:
     with complaints() as complaint:
         try:
             tiff = tifffile.TiffFile(path)
+        except tifffile.TiffFileError as error:
+            raise damaged(path, "is not a TIFF file, whatever its name says", error) from error
+        except Exception as error:  # tifffile raises many kinds on broken tags
+            raise damaged(path, "cannot be read as a TIFF file", error) from error
+        try:
             if tiff.is_shaped and len(tiff.series) > 1:  # slices written one by one, each its own series
                 tiff.close()
                 tiff = tifffile.TiffFile(path, is_shaped=False)
-        except tifffile.TiffFileError as error:
-            raise damaged(path, "is not a TIFF file, whatever its name says", error) from error
-        except (OSError, ValueError, KeyError, IndexError, EOFError) as error:
-            raise damaged(path, "cannot be read as a TIFF file", error) from error
-        try:
             return _open_series(path, tiff, complaint)
         except VesselKDError:
             tiff.close()

@@ -102,7 +102,7 @@ def _header(file: Path) -> tuple[tuple[int, ...], np.dtype[Any], int]:
         with complaints() as complaint, tifffile.TiffFile(file) as tiff:
             page, pages = tiff.pages[0], len(tiff.pages)
             end = max(o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False))
-            size = tiff.filehandle.size
+            size, dtype = tiff.filehandle.size, np.dtype(page.dtype.newbyteorder("="))
             if pages > 1:
                 raise UnsupportedSourceError(
                     f"{file} is not a single slice",
@@ -120,7 +120,7 @@ def _header(file: Path) -> tuple[tuple[int, ...], np.dtype[Any], int]:
         raise damaged(file, "is not a TIFF slice", error) from error
     if complaint or end > size:
         raise damaged(file, "is truncated", value=complaint[0] if complaint else f"{size} of {end} bytes")
-    return tuple(page.shape), page.dtype.newbyteorder("="), int(page.samplesperpixel)
+    return tuple(page.shape), dtype, int(page.samplesperpixel)
 
 
 def _some(files: Sequence[Path]) -> list[Path]:

@@ -16,7 +16,7 @@ from napari_vesselkd.volume.sources.found import KNOWN_AXES, Found, damaged, vox
 from napari_vesselkd.volume.units import um_per
 
 MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
-COUNTABLE_CHUNKS = 100_000
+COUNTABLE_CHUNKS = 32_768
 _DEFAULT_AXES = {2: "yx", 3: "zyx", 4: "czyx", 5: "tczyx"}
 
 
