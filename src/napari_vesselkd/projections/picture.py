@@ -29,6 +29,7 @@ LONG_SIDE = 1200
 LARGEST_SIDE = 30_000
 LARGEST_ZOOM = 8
 NICE_STEPS = (1, 2, 5)
+U_BEARING, U_STEM = 0.06, 0.06  # of the letter u in Pillow's font, in sizes of the font
 
 
 def contrast_window(gray: Gray) -> tuple[float, float]:
@@ -128,14 +129,14 @@ def with_scale_bar(rgb: Rgb, pixel_um: float) -> Rgb:
     text = length_text(length_um)
     wide = max(bar, math.ceil(draw.textlength(_latin(text), font=font)))
     right, bottom = columns - 2 * gap, rows - 2 * gap
-    top = bottom - thick - gap // 2 - text_size
+    top = bottom - thick - gap - text_size
     draw.rounded_rectangle(
         (right - wide - gap, top - gap, right + gap, bottom + gap), radius=gap, fill=(0, 0, 0, 150)
     )
     centre = right - wide / 2
     left = round(centre - bar / 2)
     draw.rectangle((left, bottom - thick + 1, left + bar - 1, bottom), fill=(255, 255, 255, 255))
-    _write(draw, (centre, bottom - thick - gap // 2), text, font)
+    _write(draw, (centre, bottom - thick - gap * 0.75), text, font)
     return np.asarray(Image.alpha_composite(image, shade).convert("RGB"))
 
 
@@ -162,8 +163,10 @@ def _write(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, font: 
     draw.text(at, plain, font=font, anchor="ms", fill=white)
     if plain != text:
         left = centre - draw.textlength(plain, font=font) / 2
-        left += draw.textlength(plain[: text.index("µ")], font=font) + font.getbbox("u")[0]
-        draw.rectangle((left, baseline - 2, left + font.size * 0.07, baseline + font.size * 0.2), fill=white)
+        left += draw.textlength(plain[: text.index("µ")], font=font) + font.size * U_BEARING
+        draw.rectangle(
+            (left, baseline - 2, left + font.size * U_STEM, baseline + font.size * 0.2), fill=white
+        )
 
 
 def _latin(text: str) -> str:

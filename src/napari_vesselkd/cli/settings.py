@@ -1,0 +1,156 @@
+"""One config from four places: defaults < ``--config FILE.toml`` < ``--set key=value`` < named options."""
+
+from __future__ import annotations
+
+import tomllib
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from napari_vesselkd.errors import CorruptSourceError, InvalidInputError, SourceNotFoundError
+from napari_vesselkd.geometry import Shape, as_shape
+
+Config = TypeVar("Config")
+
+COMMANDS = ("convert", "segment", "synth")
+
+
+def build_config(
+    kind: type[Config],
+    command: str,
+    file: str | None,
+    assignments: Sequence[str] | None,
+    **named: Any,
+) -> Config:
+    """Return a config of the dataclass `kind`.
+
+    Parameters
+    ----------
+    kind : type
+        A frozen dataclass.
+    command : str
+        The command it is for: its table in the file, ``[command]``, wins over the file's top level.
+    file : str, optional
+        TOML.
+    assignments : sequence of str, optional
+        ``key=value`` each; the value in TOML's notation, or a bare word.
+    **named
+        The named options; None means not given.
+
+    Raises
+    ------
+    InvalidInputError
+        If a key is no field of `kind`, or a value of the wrong type.
+    SourceNotFoundError, CorruptSourceError
+        If the file is missing or no TOML.
+    """
+    values: dict[str, Any] = {}
+    hints = get_type_hints(kind)
+    known = {entry.name for entry in fields(kind)}  # type: ignore[arg-type]
+    for place, given in ((file, _from_file(file, command)), ("--set", _from_assignments(assignments))):
+        for key, value in given.items():
+            name = key.replace("-", "_")
+            if name not in known:
+                raise InvalidInputError(
+                    f"{place} has an unknown setting", value=key, limit=", ".join(sorted(known))
+                )
+            values[name] = _coerced(f"{place}: {key}", value, hints[name])
+    values.update({key: value for key, value in named.items() if value is not None})
+    return kind(**values)
+
+
+def whole_numbers(option: str, text: str | None) -> Shape | None:
+    """Read ``"z,y,x"``, three whole numbers; None stays None.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is anything else.
+    """
+    if text is None:
+        return None
+    try:
+        return as_shape([int(part) for part in text.split(",")])
+    except ValueError as error:
+        raise InvalidInputError(
+            f"{option} is not three whole numbers",
+            value=repr(text),
+            limit="Z,Y,X",
+            remedy="For example 64,256,256",
+        ) from error
+
+
+def _from_file(file: str | None, command: str) -> dict[str, Any]:
+    if file is None:
+        return {}
+    path = Path(file).expanduser()
+    try:
+        with path.open("rb") as stream:
+            content = tomllib.load(stream)
+    except FileNotFoundError as error:
+        raise SourceNotFoundError("There is no such config file", value=file) from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise CorruptSourceError(f"{file} is not a TOML file", value=str(error)) from error
+    section = content.get(command, {})
+    if not isinstance(section, dict):
+        raise InvalidInputError(f"{file} has {command} as a value", limit=f"a table, [{command}]")
+    return {key: value for key, value in content.items() if key not in COMMANDS} | section
+
+
+def _from_assignments(assignments: Sequence[str] | None) -> dict[str, Any]:
+    values = {}
+    for assignment in assignments or ():
+        key, equals, text = assignment.partition("=")
+        if not equals or not key.strip():
+            raise InvalidInputError(
+                "--set is not an assignment",
+                value=repr(assignment),
+                limit="key=value",
+                remedy="For example upper=99.5",
+            )
+        values[key.strip()] = _toml_value(text.strip())
+    return values
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _coerced(where: str, value: Any, hint: Any) -> Any:
+    """Return `value` as one of the types of `hint`."""
+    for kind in _alternatives(hint):
+        found = _as(value, kind)
+        if found is not None:
+            return found
+    names = [getattr(kind, "__name__", str(kind)) for kind in _alternatives(hint) if kind is not type(None)]
+    raise InvalidInputError(
+        f"The setting has the wrong type ({where})", value=repr(value), limit=" or ".join(names)
+    )
+
+
+def _alternatives(hint: Any) -> list[Any]:
+    return list(get_args(hint)) if get_origin(hint) in (Union, types.UnionType) else [hint]
+
+
+def _as(value: Any, kind: Any) -> Any:
+    """Return `value` as `kind`, or None where it is something else."""
+    origin = get_origin(kind) or kind
+    if origin is tuple:
+        parts = [_toml_value(part.strip()) for part in value.split(",")] if isinstance(value, str) else value
+        members = get_args(kind)
+        if not isinstance(parts, list) or len(parts) != len(members):
+            return None
+        found = tuple(_as(part, member) for part, member in zip(parts, members, strict=True))
+        return None if None in found else found
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return value if isinstance(value, Mapping) else None
+    if isinstance(value, bool) != (origin is bool):
+        return None
+    if origin in (float, str) and isinstance(value, int | float):
+        return origin(value)
+    return value if isinstance(origin, type) and isinstance(value, origin) else None
