@@ -15,9 +15,9 @@ from napari_vesselkd.phantoms.appearance import check_fixed
 
 SCENES = ("capillary", "pial", "tree", "sparse")
 MODALITIES = ("two_photon", "light_sheet", "angiography")
-MODALITY_SHARES = (0.6, 0.25, 0.15)
+MODALITY_SHARES = (0.65, 0.22, 0.13)
 SCENE_SHARES = {
-    "two_photon": (0.38, 0.42, 0.14, 0.06),
+    "two_photon": (0.36, 0.49, 0.1, 0.05),
     "light_sheet": (0.6, 0.12, 0.2, 0.08),
     "angiography": (0.05, 0.35, 0.5, 0.1),
 }
