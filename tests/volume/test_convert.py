@@ -305,6 +305,7 @@ def test_memory_does_not_grow_with_the_volume(tmp_path: Path) -> None:
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
     assert peaks[1] <= 1.1 * peaks[0]
+    assert peaks[1] <= 4 * config.memory_bytes
 
 
 def test_finished_reports_are_json(volume: Volume, tmp_path: Path) -> None:

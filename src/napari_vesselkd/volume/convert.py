@@ -104,8 +104,13 @@ class _Plan:
 
     def pieces(self) -> Iterator[tuple[int, Region]]:
         for level, shape in enumerate(self.shapes):
-            for region in Region.whole(shape).pieces(self.piece):
+            for region in Region.whole(shape).pieces(self.coarse_piece if level else self.piece):
                 yield level, region
+
+    @property
+    def coarse_piece(self) -> Shape:
+        """What is written of a coarser level at once: about half of `piece`, because twice that is read."""
+        return as_shape([max(c, p // 2 // c * c) for p, c in zip(self.piece, self.chunk, strict=True)])
 
     def chunks(self, region: Region) -> int:
         return math.prod(-(-n // c) for n, c in zip(region.shape, self.chunk, strict=True))
