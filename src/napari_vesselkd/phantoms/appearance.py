@@ -179,7 +179,7 @@ def draw_appearance(
         bead_um=x * ratio(2.0, 7.0),
         streak=sometimes(0.6 if two_photon else 0.1, span(0.0, 0.45)),
         mottle=sometimes(0.7, span(0.0, 0.4)),
-        hollow=sometimes(0.5 if light_sheet else 0.08, span(0.4, 1.0)),
+        hollow=sometimes(0.5 if light_sheet else 0.05, span(0.4, 1.0)),
         wall_um=x * ratio(0.8, 3.0),
         rim=sometimes(0.25, span(0.1, 0.8)),
         psf_z_um=axial if not angiography else z * ratio(0.45, 0.9),

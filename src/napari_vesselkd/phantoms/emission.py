@@ -58,7 +58,7 @@ def _node_brightness(
         np.add.at(around, ends[:, 0], own[ends[:, 1]])
         np.add.at(around, ends[:, 1], own[ends[:, 0]])
         own = (own + around) / (1 + weight)
-    dimmer = 1.5 * look.tree_spread * np.abs(rng.normal(size=int(trees.max()) + 1))
+    dimmer = 2.0 * look.tree_spread * np.abs(rng.normal(size=int(trees.max()) + 1))
     return own - dimmer[trees]
 
 
