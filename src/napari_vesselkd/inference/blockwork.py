@@ -86,7 +86,7 @@ class BlockWork:
             return self._forward(block, voxels)
         key = (value, block.outer.shape, block.core_in_outer, block.target_in_core)
         if key not in self.known:
-            self.known[key] = self._forward(block, voxels)
+            self.known[key] = _compact(self._forward(block, voxels))
             if len(self.known) > REMEMBERED:
                 self.known.popitem(last=False)
         return self.known[key]
@@ -133,6 +133,17 @@ def scaled(raw: npt.NDArray[Any], window: IntensityWindow) -> npt.NDArray[np.flo
     for low in range(0, raw.shape[0], step):
         result[low : low + step] = window.apply(raw[low : low + step])
     return result
+
+
+def _compact(found: Prediction) -> Prediction:
+    """Return the same with uniform arrays as views of one voxel."""
+    probability = None if found.probability is None else _uniform(found.probability)
+    return Prediction(_uniform(found.labels), probability)
+
+
+def _uniform(values: Bytes) -> Bytes:
+    first = values[0, 0, 0]
+    return np.broadcast_to(first, values.shape) if bool((values == first).all()) else values
 
 
 def constant_value(voxels: npt.NDArray[np.float32]) -> float | None:

@@ -46,10 +46,15 @@ def choose_backend(device: str = "auto", precision: str = "auto") -> Backend:
             limit="auto, fp32, bf16",
             remedy="Take --precision bf16",
         )
-    engine = "openvino" if found == "cpu" and importlib.util.find_spec("openvino") else "torch"
+    engine = cpu_engine() if found == "cpu" else "torch"
     if precision == "auto":
         precision = "bf16" if _fast_bf16(found, engine) else "fp32"
     return Backend(found, precision, engine)
+
+
+def cpu_engine() -> str:
+    """Return "openvino" where it is installed, else "torch"."""
+    return "openvino" if importlib.util.find_spec("openvino") else "torch"
 
 
 def _checked_device(device: str) -> str:

@@ -59,15 +59,18 @@ class OpenVinoEngine:
         return _interleaved(cells, self.student.stem_stride)
 
     def _run(self, voxels: npt.NDArray[np.float32], core: Region, threshold: float | None) -> Any:
-        bounds = crop_bounds(self.student.plan(voxels.shape, core))
         try:
-            request = self._request(threshold)
-            request.infer({0: voxels[None, None], 1: bounds}, share_inputs=True)
-        except RuntimeError as error:
+            return self._infer(voxels, core, threshold)
+        except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             self._requests.clear()
             raise MemoryError(str(error)) from error
+
+    def _infer(self, voxels: npt.NDArray[np.float32], core: Region, threshold: float | None) -> Any:
+        bounds = crop_bounds(self.student.plan(voxels.shape, core))
+        request = self._request(threshold)
+        request.infer({0: voxels[None, None], 1: bounds}, share_inputs=True)
         return request.get_output_tensor(0).data[0]  # (voxels of a cell, z, y, x), reused by the next pass
 
     def _request(self, threshold: float | None) -> Any:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from torch import nn
 
 from napari_vesselkd.blocks import Block, blocks_in_order
 from napari_vesselkd.blocks.order import Focus
@@ -79,14 +80,15 @@ def segment(
         report = describe(plan, record)
         yield report
         check_disk_space(path, report.disk_bytes)
-        if config.restart:
-            remove_output(path)
         yield from _run(plan, path, focus)
 
 
 def _run(plan: Plan, path: Path, focus: Focus) -> Iterator[Report]:
     began = time.perf_counter()
-    target = open_output(path, plan, plan.fingerprint())
+    model, fingerprint = plan.checkpoint.load(), plan.fingerprint()
+    if plan.config.restart:
+        remove_output(path)
+    target = open_output(path, plan, fingerprint)
     target.record.ask_for(plan.region)
     finished = target.record.is_done(plan.region)
     if finished and target.record.values.get("state") == "finished":
@@ -94,18 +96,16 @@ def _run(plan: Plan, path: Path, focus: Focus) -> Iterator[Report]:
     else:
         target.record.save(state="running")
         if not finished:
-            yield from _blocks(plan, target, focus, began)
+            yield from _blocks(plan, model, target, focus, began)
         target.finish()
     yield _finished(plan, target, began, resumed=finished)
 
 
-def _blocks(plan: Plan, target: Output, focus: Focus, began: float) -> Iterator[Report]:
+def _blocks(plan: Plan, model: nn.Module, target: Output, focus: Focus, began: float) -> Iterator[Report]:
     window = _window(plan, target)
     yield from _notices(plan, window)
     card = plan.checkpoint.card
-    predictor = Predictor(
-        plan.checkpoint.load(), card.calibration["temperature"], plan.backend, plan.config.threads
-    )
+    predictor = Predictor(model, card.calibration["temperature"], plan.backend, plan.config.threads)
     grid, record = plan.grid, target.record
     work = BlockWork(
         plan.volume, window, card.padding, grid, predictor, plan.threshold, plan.config.probability
@@ -161,7 +161,9 @@ def _notices(plan: Plan, window: IntensityWindow) -> Iterator[Notice]:
     if window.constant:
         yield Notice(f"{name} is constant ({window.low:g} wherever it was sampled): no vessels to expect")
     if window.non_finite > 0:
-        yield Notice(f"{name} holds NaN or infinite voxels ({window.non_finite:.2%} of a sample); taken as 0")
+        yield Notice(
+            f"{name} holds NaN or infinite voxels ({100 * window.non_finite:.2g} % of a sample); taken as 0"
+        )
     missing = plan.volume.missing_chunks()
     if missing:
         yield Notice(f"{name} has {missing} chunks that are not stored; they read as the fill value")

@@ -10,6 +10,7 @@ level 0 comes after the stem, level L is z. All boxes are half-open and in cells
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -47,10 +48,11 @@ class DecoderCrop:
 
 @dataclass(frozen=True)
 class CropPlan:
-    """Crops of all decoder levels, finest first, and that of the last one's output before the head."""
+    """Crops of all decoder levels, finest first, that of the last one's output before the head, and of z."""
 
     levels: tuple[DecoderCrop, ...]
     head: Region
+    deepest: Region
 
 
 def plan_crops(shape: Shape, core: Region, stem: Shape, strides: Sequence[Shape]) -> CropPlan:
@@ -72,9 +74,7 @@ def plan_crops(shape: Shape, core: Region, stem: Shape, strides: Sequence[Shape]
     head, done = needed, []
     for size, coarse_size, stride in zip(sizes, sizes[1:], strides, strict=False):
         fine = cast(Region, needed.expanded((CONVOLUTION_REACH,) * 3).intersection(Region.whole(size)))
-        covering = fine.aligned(stride)
-        coarse = Region(_divided(covering.start, stride), _divided(covering.stop, stride))
-        coarse = cast(Region, coarse.expanded((1, 1, 1)).intersection(Region.whole(coarse_size)))
+        coarse = cast(Region, _sources(fine, stride).intersection(Region.whole(coarse_size)))
         origin = [low * f for low, f in zip(coarse.start, stride, strict=True)]
         done.append((fine, coarse, fine.relative_to(origin)))
         needed = coarse
@@ -83,7 +83,27 @@ def plan_crops(shape: Shape, core: Region, stem: Shape, strides: Sequence[Shape]
         DecoderCrop(coarse.relative_to(start), inside, fine)
         for (fine, coarse, inside), start in zip(done, computed, strict=True)
     )
-    return CropPlan(levels, head.relative_to(done[0][0].start))
+    return CropPlan(levels, head.relative_to(done[0][0].start), needed)
+
+
+def exact_reach(stem: Shape, strides: Sequence[Shape]) -> Shape:
+    """Return the halo, (z, y, x) voxels, beyond which no voxel can have any influence on a core.
+
+    A multiple of the total stride; with it, a block's logits equal those of the whole volume by construction.
+    The halo after which no label differs any more is often smaller, and depends on the weights.
+    """
+    total = as_shape([math.prod(axis) for axis in zip(stem, *strides, strict=True)])
+    middle = 64 * max(total)
+    shape = (2 * middle,) * 3
+    core = Region((middle,) * 3, as_shape([middle + step for step in total]))
+    plan = plan_crops(shape, core, stem, strides)
+    low = plan.deepest.start
+    for level in reversed(range(len(strides))):
+        cells = _times(low, strides[level])
+        first = [min(a, b) for a, b in zip(cells, plan.levels[level].skip.start, strict=True)]
+        low = as_shape([cell - CONVOLUTION_REACH for cell in first])
+    reach = [middle - start for start in _times(low, stem)]
+    return as_shape([-(-side // step) * step for side, step in zip(reach, total, strict=True)])
 
 
 class StreamingStudent(nn.Module):
@@ -163,9 +183,20 @@ def _voxels_of_cells(x: Tensor, cell: Shape) -> Tensor:
     return voxels.reshape(batch, 1, z * cell[0], y * cell[1], x_ * cell[2])
 
 
+def _sources(fine: Region, stride: Shape) -> Region:
+    """Return the coarse cells that trilinear upsampling by `stride` takes the cells `fine` from."""
+    start = [(2 * low + 1 - f) // (2 * f) for low, f in zip(fine.start, stride, strict=True)]
+    stop = [(2 * high - 1 - f) // (2 * f) + min(f, 2) for high, f in zip(fine.stop, stride, strict=True)]
+    return Region(as_shape(start), as_shape(stop))
+
+
 def _cut(x: Tensor, box: Region) -> Tensor:
     return x[(..., *box.slices)]
 
 
 def _divided(values: Sequence[int], by: Sequence[int]) -> Shape:
     return as_shape([value // step for value, step in zip(values, by, strict=True)])
+
+
+def _times(values: Sequence[int], by: Sequence[int]) -> Shape:
+    return as_shape([value * step for value, step in zip(values, by, strict=True)])
