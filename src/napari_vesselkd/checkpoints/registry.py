@@ -81,9 +81,10 @@ class CheckpointRegistry:
                 path = folder / f"{text}.safetensors"
                 if path.is_file():
                     return Checkpoint(path, CheckpointCard.read(path))
-        path = with_ending(text, ".safetensors")
-        if path.is_file():
-            return Checkpoint(path, CheckpointCard.read(path))
+        if Path(text).name and "\0" not in text:
+            path = with_ending(text, ".safetensors")
+            if path.is_file():
+                return Checkpoint(path, CheckpointCard.read(path))
         raise CheckpointNotFoundError(
             "There is no checkpoint of this name or path",
             value=text,
