@@ -69,9 +69,8 @@ def _silence_libraries() -> None:
 
 def _parse_message(error: CycloptsError, arguments: Sequence[str]) -> str:
     command = next((word for word in arguments if word in app), "")
-    message = str(error).strip().rstrip(".?")
-    mark = "?" if "Did you mean" in message and "Available" not in message else "."
-    return f"{message}{mark} `{' '.join(filter(None, ('vesselkd', command)))} --help` shows what is possible."
+    message = str(error).strip().replace("Unused Tokens", "Too many arguments")
+    return f"{message} `{' '.join(filter(None, ('vesselkd', command)))} --help` shows what is possible."
 
 
 def _failure(error: BaseException, arguments: Sequence[str]) -> str:

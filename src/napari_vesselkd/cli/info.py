@@ -95,9 +95,10 @@ def info_lines(found: VolumeInfo) -> list[str]:
         rows.append(("channels", ", ".join(f"{i} {name}" for i, name in enumerate(found.channels))))
         rows.append(("channel shown", str(found.channel)))
     if found.missing_chunks is not None:
-        rows.append(("missing chunks", f"{found.missing_chunks:,} (read as fill value)"))
+        note = " (read as fill value)" if found.missing_chunks else ""
+        rows.append(("missing chunks", f"{found.missing_chunks:,}{note}"))
     rows += [
-        (f"level {i}", f"{_numbers(level['shape'])}  {_numbers(level['voxel_size_um'])} um")
+        (f"level {i}", _level_text(level, known=found.voxel_size_um is not None))
         for i, level in enumerate(found.levels)
     ]
     return columns(rows)
@@ -120,6 +121,11 @@ def metrics_lines(scores: Metrics) -> list[str]:
         ("voxels", f"{scores.voxels:,}"),
     ]
     return [*columns(rows), *scores.notes]
+
+
+def _level_text(level: dict[str, tuple[float, ...]], *, known: bool) -> str:
+    shape = _numbers(level["shape"])
+    return f"{shape}  {_numbers(level['voxel_size_um'])} um" if known else shape
 
 
 def _distance(scores: Metrics) -> str:

@@ -127,9 +127,17 @@ def _coerced(where: str, value: Any, hint: Any) -> Any:
         found = _as(value, kind)
         if found is not None:
             return found
-    names = [getattr(kind, "__name__", str(kind)) for kind in _alternatives(hint) if kind is not type(None)]
+    names = [_name(kind) for kind in _alternatives(hint) if kind is not type(None)]
     raise InvalidInputError(
         f"The setting has the wrong type ({where})", value=repr(value), limit=" or ".join(names)
+    )
+
+
+def _name(kind: Any) -> str:
+    if get_origin(kind) is tuple:
+        return ",".join(member.__name__ for member in get_args(kind))
+    return {int: "whole number", float: "number", str: "text", bool: "true or false"}.get(
+        kind, getattr(kind, "__name__", str(kind))
     )
 
 
