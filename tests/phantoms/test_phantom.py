@@ -27,7 +27,6 @@ def test_another_process_makes_the_same_phantom():
         "import zlib; from napari_vesselkd.phantoms import *;"
         "p = make_phantom(PhantomConfig(shape=(12, 64, 64), seed=1)); print(zlib.crc32(p.image.tobytes()))"
     )
-    import zlib
 
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(out.stdout) == zlib.crc32(make_phantom(SMALL).image.tobytes())
