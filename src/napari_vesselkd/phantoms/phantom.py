@@ -16,15 +16,6 @@ from napari_vesselkd.phantoms.imaging import picture
 from napari_vesselkd.phantoms.network import build_network, segments_of
 from napari_vesselkd.phantoms.raster import signed_distance
 
-SAMPLE = PhantomConfig(
-    shape=(96, 256, 256),
-    seed=7,
-    voxel_size_um=(2.0, 1.0, 1.0),
-    scene="capillary",
-    modality="two_photon",
-    density=0.6,
-)
-
 
 @dataclass(frozen=True, eq=False)
 class Phantom:
@@ -75,8 +66,3 @@ def make_phantom(config: PhantomConfig) -> Phantom:
 def label_inflation_um(look: Appearance, inflation: float) -> VoxelSize:
     """Return by how much (z, y, x) in um the label is thicker than the tubes."""
     return (inflation * look.psf_z_um, inflation * look.psf_xy_um, inflation * look.psf_xy_um)
-
-
-def sample_phantom() -> Phantom:
-    """Return the phantom of napari's sample menu and of the demo: 96 x 256 x 256 voxels, always the same."""
-    return make_phantom(SAMPLE)
