@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from napari_vesselkd.errors import OutputError
 from napari_vesselkd.projections.picture import Rgb, square_pixels, with_scale_bar
-from napari_vesselkd.volume import output_errors
+from napari_vesselkd.volume.output import new_folder, output_errors
 
 PNG_ENDINGS = (".png",)
 TIFF_ENDINGS = (".tif", ".tiff")
@@ -110,8 +110,7 @@ def save_tiff(
 @contextmanager
 def _aside(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`, which takes its place when all went well."""
-    with output_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with output_errors(path), new_folder(path.parent):
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)

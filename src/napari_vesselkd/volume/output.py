@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from napari_vesselkd.errors import OutputBusyError, OutputError
@@ -50,24 +50,40 @@ def claim_output(
     output = Path(path).expanduser()
     _check_ending(output, endings)
     _check_not_source(output, source)
-    with output_errors(output):
-        output.parent.mkdir(parents=True, exist_ok=True)
-        _check_writable(output)
-        lock_path = output.with_name(output.name + ".lock")
-        lock = FileLock(lock_path, timeout=0, thread_local=False)
+    with ExitStack() as stack:
+        with output_errors(output):
+            stack.enter_context(new_folder(output.parent))
+            _check_writable(output)
+            lock_path = output.with_name(output.name + ".lock")
+            lock = FileLock(lock_path, timeout=0, thread_local=False)
+            try:
+                lock.acquire()
+            except Timeout as error:
+                raise OutputBusyError(
+                    "Another process is writing this output",
+                    value=output,
+                    remedy="Wait until it is done, or give another output",
+                ) from error
         try:
-            lock.acquire()
-        except Timeout as error:
-            raise OutputBusyError(
-                "Another process is writing this output",
-                value=output,
-                remedy="Wait until it is done, or give another output",
-            ) from error
+            yield output
+        finally:
+            lock_path.unlink(missing_ok=True)
+            lock.release()
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[None]:
+    """Make `folder` and its parents; those made here go away again at the end if they are still empty."""
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        yield output
+        yield
     finally:
-        lock_path.unlink(missing_ok=True)
-        lock.release()
+        for place in made:
+            try:
+                place.rmdir()
+            except OSError:
+                break
 
 
 def check_disk_space(path: str | Path, needed: int) -> None:
