@@ -61,7 +61,7 @@ def test_nothing_beyond_the_exact_reach_has_any_influence():
     streaming = StreamingStudent(frozen(config))
     reach = exact_reach(streaming.stem_stride, streaming.strides)
     for axis, step in enumerate(streaming.total_stride):
-        shape = [step] * 3
+        shape = list(streaming.total_stride)
         shape[axis] = 3 * reach[axis] + step
         x = torch.rand(1, 1, *shape)
         y = x.clone()
