@@ -166,7 +166,7 @@ def draw_appearance(
     def sometimes(share: float, value: float) -> float:
         return value if rng.uniform() < share else 0.0
 
-    lateral = x * ratio(0.5, 1.5)
+    lateral = x * ratio(0.4, 1.5)
     axial = max(lateral * span(1.0, 2.2), z * ratio(0.4, 1.1))
     bits = float(rng.choice([8, 12, 16], p=[0.55, 0.2, 0.25]))
     drawn = Appearance(

@@ -30,7 +30,7 @@ def build_network(fields: dict[str, Any], rng: np.random.Generator) -> nx.Graph:
     extent = np.asarray(fields["shape"]) * np.asarray(fields["voxel_size_um"])
     pixel, scene, density = float(fields["voxel_size_um"][2]), fields["scene"], float(fields["density"])
     graph = nx.Graph()
-    capillary = _ratio(0.9, 3.2, rng) * pixel
+    capillary = _ratio(0.6, 3.2, rng) * pixel
     styles = _styles(scene, density, pixel=pixel, capillary=capillary, view=float(extent[1:].min()), rng=rng)
     for style in styles:
         enter_tree(graph, style, extent, rng, descending=scene == "capillary" and rng.uniform() < 0.6)
@@ -56,7 +56,7 @@ def _styles(
 ) -> list[TreeStyle]:
     """Return the trees of a scene."""
     if scene == "pial":
-        widest = min(0.24 * view, 48 * pixel)
+        widest = min(0.26 * view, 48 * pixel)
         trunks = [
             _ratio(min(7 * pixel, 0.5 * widest), widest, rng)
             for _ in range(int(rng.integers(1, 4 + round(3 * density))))
