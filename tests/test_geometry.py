@@ -1,5 +1,8 @@
 """Regions and voxel sizes."""
 
+import math
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -104,3 +107,17 @@ def test_a_bad_voxel_size_says_so(text):
 def test_a_good_voxel_size_is_read():
     assert parse_voxel_size("3, 1.625,1.625") == (3.0, 1.625, 1.625)
     assert checked_voxel_size(np.array([1, 2, 3])) == (1.0, 2.0, 3.0)
+
+
+@pytest.mark.parametrize("chunk", [(1, 40, 50), (8, 16, 16), (64, 64, 64), (3, 5, 7)])
+@pytest.mark.parametrize("voxels", [1, 4000, 10**9])
+def test_reads_cover_a_region_once_and_split_no_chunk(chunk, voxels):
+    region = Region((3, 5, 10), (19, 33, 49))
+    seen, parts = np.zeros((20, 40, 50), int), Counter()
+    for read in region.reads(chunk, voxels):
+        seen[read.slices] += 1
+        parts.update(piece.start for piece in read.aligned(chunk).pieces(chunk))
+        assert read.size <= max(voxels, math.prod(chunk))
+    assert (seen[region.slices] == 1).all()
+    assert seen.sum() == region.size
+    assert set(parts.values()) == {1}

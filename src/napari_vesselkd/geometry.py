@@ -158,6 +158,23 @@ class Region:
                     box = Region((z, y, x), (z + shape[0], y + shape[1], x + shape[2]))
                     yield cast(Region, box.intersection(self))
 
+    def reads(self, chunk: Sequence[int], voxels: int) -> Iterator[Region]:
+        """Cut this region into reads of about `voxels` voxels, so that no storage chunk is in two of them.
+
+        Parameters
+        ----------
+        chunk : (z, y, x)
+            The storage chunk; a read holds at least one.
+        voxels : int
+            About the size of a read.
+        """
+        shape = list(chunk)
+        for axis in (2, 1, 0):
+            spanned = -(-self.stop[axis] // chunk[axis]) - self.start[axis] // chunk[axis]
+            shape[axis] *= min(max(1, voxels // math.prod(shape)), spanned)
+        for piece in self.aligned(chunk).pieces(shape):
+            yield cast(Region, piece.intersection(self))
+
 
 def as_shape(values: Sequence[int]) -> Shape:
     """Return three whole numbers as a tuple of plain ints."""

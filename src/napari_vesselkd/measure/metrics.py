@@ -162,7 +162,7 @@ def _count(
     prediction: Volume, reference: Volume, box: Region
 ) -> Iterator[tuple[Progress, Overlap, Region | None]]:
     """Yield, per block of `box`, how far it is, the overlap there, and the box around its vessels."""
-    pieces = list(box.pieces(_block_shape(prediction, reference, box)))
+    pieces = list(box.reads(_common_chunk(prediction.chunks, reference.chunks), BLOCK_VOXELS))
     started = time.perf_counter()
     for done, piece in enumerate(pieces, start=1):
         mask_p, mask_g = prediction.read(piece) > 0, reference.read(piece) > 0
@@ -175,17 +175,10 @@ def _count(
         )
 
 
-def _block_shape(prediction: Volume, reference: Volume, box: Region) -> Shape:
-    """Return a shape that holds whole chunks of both volumes, at most `BLOCK_VOXELS` in size."""
-    sizes = zip(prediction.chunks, reference.chunks, box.shape, strict=True)
-    shape = [min(max(one, other), size) for one, other, size in sizes]
-    while math.prod(shape) > BLOCK_VOXELS:
-        longest = shape.index(max(shape))
-        shape[longest] = -(-shape[longest] // 2)
-    for axis in range(2, -1, -1):
-        room = BLOCK_VOXELS // math.prod(shape)
-        shape[axis] = min(box.shape[axis], shape[axis] * max(1, room))
-    return as_shape(shape)
+def _common_chunk(one: Shape, other: Shape) -> Shape:
+    """Return a box that holds chunks of both volumes, or where that is too large, of the coarser one."""
+    both = as_shape([max(sizes) for sizes in zip(one, other, strict=True)])
+    return both if math.prod(both) <= BLOCK_VOXELS else max(one, other, key=math.prod)
 
 
 def _bounds(mask: Mask) -> Region | None:

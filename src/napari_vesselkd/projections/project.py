@@ -6,7 +6,6 @@ their order: (y, x) along z, (z, x) along y, (z, y) along x.
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from collections.abc import Iterator
@@ -102,7 +101,7 @@ def projecting(
     volume = volume.at_level(level)
     box = _slab_of(_box(region, volume.shape), slab, at, volume.shape)
     result = _empty(box, at, volume.dtype, how)
-    pieces = list(chunk_aligned(box, volume.chunks))
+    pieces = list(box.reads(volume.chunks, READ_VOXELS))
     started = time.perf_counter()
     for done, piece in enumerate(pieces, start=1):
         _merge(result, volume.read(piece), piece.relative_to(box.start), at, how)
@@ -136,17 +135,6 @@ def parse_slab(text: str) -> tuple[int, int]:
             remedy="For example --slab 10:30",
         )
     return int(match[1]), int(match[2])
-
-
-def chunk_aligned(box: Region, chunks: Shape) -> Iterator[Region]:
-    """Cut `box` into reads of whole chunks, so that no chunk is decoded twice, of about 16 million voxels."""
-    shape = list(chunks)
-    for axis in (2, 1, 0):
-        room = max(1, READ_VOXELS // math.prod(shape))
-        needed = -(-box.shape[axis] // chunks[axis]) + 1
-        shape[axis] *= min(room, needed)
-    for piece in box.aligned(chunks).pieces(as_shape(shape)):
-        yield cast(Region, piece.intersection(box))
 
 
 def _box(region: Region | str | None, shape: Shape) -> Region:
