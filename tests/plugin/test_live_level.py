@@ -1,5 +1,7 @@
 """LiveLevel: the same voxels as its array, decoded once, fresh after a change, bounded in memory."""
 
+import threading
+
 import numpy as np
 import pytest
 import zarr
@@ -62,7 +64,7 @@ def test_a_chunk_is_decoded_once(array):
     live[3]
     first = source.reads
     live[4]
-    assert source.reads == first == 3 * 3
+    assert source.reads == first == 3  # one read per row of chunks
 
 
 def test_a_changed_region_is_read_again_and_nothing_else(array):
@@ -108,3 +110,48 @@ def test_a_flat_view_is_the_only_slice():
     assert flat.shape == (3, 4)
     assert flat.chunks == (2, 2)
     np.testing.assert_array_equal(flat[1:, 2], array[0, 1:, 2])
+
+
+def test_cropping_to_the_screen_before_taking_a_slice_reads_only_that_slice():
+    """As napari slices multiscale layers: first the tile with all its slices, then one of them."""
+    array = np.random.default_rng(0).integers(1, 9, (64, 32, 32), dtype=np.uint8)
+    source = CountingArray(array, (8, 16, 16))
+    tile = LiveLevel(source)[:, 0:16, 0:32]
+    assert tile.shape == (64, 16, 32)
+    assert source.reads == 0
+    np.testing.assert_array_equal(tile[20, :, :], array[20, 0:16, 0:32])
+    assert source.reads == 1
+    np.testing.assert_array_equal(np.asarray(tile), array[:, 0:16, 0:32])
+
+
+def test_a_refresh_after_a_change_elsewhere_in_the_chunk_reads_nothing_in_the_viewer(array):
+    source = CountingArray(array, (8, 16, 16))
+    live = LiveLevel(source)
+    live[3]
+    array[3, 5, 5] = 77
+    live.changed(Region((0, 0, 0), (8, 16, 16)))
+    before = source.reads
+    assert live[3][5, 5] == 77
+    np.testing.assert_array_equal(live[3], array[3])
+    assert source.reads == before
+
+
+def test_reading_while_another_thread_writes_ends_with_what_was_written():
+    array = np.zeros((16, 64, 64), np.uint8)
+    live = LiveLevel(CountingArray(array, (8, 16, 16)))
+    stop = threading.Event()
+
+    def look():
+        while not stop.is_set():
+            live[4]
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    for y in range(0, 64, 16):
+        for x in range(0, 64, 16):
+            region = Region((0, y, x), (8, y + 16, x + 16))
+            array[region.slices] = 1
+            live.changed(region)
+    stop.set()
+    reader.join()
+    assert live[4].all()

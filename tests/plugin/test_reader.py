@@ -9,6 +9,7 @@ from napari_vesselkd.errors import VesselKDError
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.phantoms import PhantomConfig, make_phantom, write_phantom
 from napari_vesselkd.plugin.layers import shown_by, volume_of
+from napari_vesselkd.plugin.live_level import LiveLevel
 from napari_vesselkd.plugin.reader import display_range, get_reader, read
 from napari_vesselkd.volume import create_multiscale, open_volume, volume_from_arrays, write_multiscale
 
@@ -54,10 +55,11 @@ def test_a_folder_of_slices_is_taken_after_looking_at_a_few_names(tmp_path):
     assert tuple(data.shape) == (4, 16, 20)
 
 
-def test_levels_are_zarr_arrays_never_dask(ome_zarr):
+def test_levels_are_read_chunk_by_chunk_from_zarr_never_through_dask(ome_zarr):
     data, kwargs, _ = read(str(ome_zarr))[0]
     levels = data if kwargs["multiscale"] else [data]
-    assert all(isinstance(level, zarr.Array) for level in levels)
+    assert all(isinstance(level, LiveLevel) for level in levels)
+    assert all(isinstance(level, zarr.Array) for level in kwargs["metadata"]["vesselkd"].volume.levels)
 
 
 def test_the_layer_has_the_voxel_size_the_units_and_the_name(viewer, ome_zarr):

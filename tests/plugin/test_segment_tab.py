@@ -276,7 +276,7 @@ def test_a_virtual_volume_of_400_gb_opens_and_its_view_comes_first(viewer, drive
         Volume, "read", lambda self, region, level=0: (read.append(region), original(self, region, level))[1]
     )
     (layer,) = viewer.open(str(path), plugin=PLUGIN)
-    assert all(isinstance(level, zarr.Array) for level in layer.data)
+    assert all(isinstance(level, zarr.Array) for level in shown_by(layer).volume.levels)
     viewer.dims.set_current_step(0, 2060)
     viewer.scene.camera.center = (0, 5050, 5050)
     viewer.scene.camera.zoom = 5

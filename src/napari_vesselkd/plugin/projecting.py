@@ -5,14 +5,15 @@ Notation: `rgb` is (rows, columns, 3) uint8; `gray` is the raw maximum, (rows, c
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from napari_vesselkd.geometry import AXES, Region, VoxelSize
+from napari_vesselkd.geometry import AXES, Region
 from napari_vesselkd.plugin.layers import KEY, Shown, find_layer, placement
 from napari_vesselkd.plugin.look_state import choose_level, picture_size, region_at
-from napari_vesselkd.projections import mip, overlay, save_png
+from napari_vesselkd.projections import contrast_window, mip, overlay, save_png
+from napari_vesselkd.projections.project import Axis
 from napari_vesselkd.volume import Volume
 
 
@@ -59,7 +60,7 @@ def project(volume: Volume, slab: Region, axis: str, labels: Volume | None) -> P
     gray = _mip(volume, volume, slab, axis)
     over = None if labels is None else _resized(_mip(labels, volume, slab, axis), gray.shape)
     height, width = picture_size(slab, axis, volume.voxel_size_um)
-    return Projection(volume.name, axis, slab, gray, overlay(gray, over, contrast(gray)), height, width)
+    return Projection(volume.name, axis, slab, gray, overlay(gray, over), height, width)
 
 
 def show_projection(viewer: Any, projection: Projection, like: Any) -> Any:
@@ -71,7 +72,7 @@ def show_projection(viewer: Any, projection: Projection, like: Any) -> Any:
     thick = projection.region.shape
     steps = [size / n for size, n in zip(thick, data.shape, strict=True)]
     centres = [low + (step - 1) / 2 for low, step in zip(projection.region.start, steps, strict=True)]
-    limits = contrast(projection.gray)
+    limits = contrast_window(projection.gray)
     kwargs: dict[str, Any] = {
         "scale": [step * size for step, size in zip(steps, place.scale, strict=True)],
         "translate": [c * s + t for c, s, t in zip(centres, place.scale, place.translate, strict=True)],
@@ -93,28 +94,12 @@ def save_projection(projection: Projection, path: Path) -> None:
     save_png(path, projection.rgb, (projection.height_um / rows, projection.width_um / columns))
 
 
-def contrast(gray: np.ndarray) -> tuple[float, float]:
-    """Return the 1st and 99.7th percentile, never equal."""
-    values = gray[np.isfinite(gray)] if gray.dtype.kind == "f" else gray
-    if values.size == 0:
-        return 0.0, 1.0
-    low, high = (float(value) for value in np.percentile(values, (1, 99.7)))
-    return (low, high) if high > low else (low, low + 1.0)
-
-
-def pixel_size_um(axis: str, voxel_size: VoxelSize) -> tuple[float, float]:
-    """Return the (row, column) size of a projection's pixels."""
-    sizes = list(voxel_size)
-    del sizes[AXES.index(axis)]
-    return sizes[0], sizes[1]
-
-
 def _mip(source: Volume, frame: Volume, slab: Region, axis: str) -> np.ndarray:
     """Project `slab`, given in voxels of `frame`, from the level of `source` that a screen can show."""
     shapes = tuple((level.shape[0], level.shape[1], level.shape[2]) for level in source.levels)
     level = choose_level(shapes, region_at(slab, frame.shape, source.shape))
     region = region_at(slab, frame.shape, shapes[level])
-    return np.asarray(mip(source, axis, level=level, region=region))
+    return np.asarray(mip(source, cast(Axis, axis), level=level, region=region))
 
 
 def _resized(labels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

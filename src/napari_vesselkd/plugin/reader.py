@@ -1,9 +1,11 @@
 """napari's reader: any volume the package opens, as lazy multiscale layers with its voxel size.
 
-Layers get zarr arrays or thin views of them, never dask: slicing stays cheap on volumes of any size.
+Layers get zarr arrays behind a bounded cache of decoded chunks, never dask: slicing stays cheap on volumes of
+any size.
 """
 
 import json
+import math
 import os
 import weakref
 from collections.abc import Callable, Sequence
@@ -14,7 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from napari_vesselkd.geometry import Shape
 from napari_vesselkd.plugin.layers import KEY, LABEL_COLOURS, Shown
+from napari_vesselkd.plugin.live_level import LiveLevel
 from napari_vesselkd.volume import Volume, open_volume
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -26,6 +30,8 @@ SLICE_ENDINGS = (".tif", ".tiff")
 LOOKED_AT = 64
 CHANNEL_COLOURS = ("gray", "green", "magenta", "cyan", "yellow", "red", "blue")
 DISPLAY_VOXELS = 200_000
+IMAGE_BUDGET = 128 * 2**20
+LARGEST_KEPT_CHUNK = 16 * 2**20
 
 
 def get_reader(path: str | Sequence[str]) -> Reader | None:
@@ -117,9 +123,17 @@ def _open(source: Path, *, channel: int | None = None) -> Volume:
 
 
 def _levels(volume: Volume, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    if len(volume.levels) > 1:
-        return list(volume.levels), {**kwargs, "multiscale": True}
-    return volume.levels[0], {**kwargs, "multiscale": False}
+    levels = [_shown(level, chunks) for level, chunks in zip(volume.levels, volume.level_chunks, strict=True)]
+    if len(levels) > 1:
+        return levels, {**kwargs, "multiscale": True}
+    return levels[0], {**kwargs, "multiscale": False}
+
+
+def _shown(level: Any, chunks: Shape) -> Any:
+    """Return a level as layers show it: with its chunks kept, where they are small enough to be kept."""
+    if isinstance(level, np.ndarray) or math.prod(chunks) * level.dtype.itemsize > LARGEST_KEPT_CHUNK:
+        return level
+    return LiveLevel(level, chunks=chunks, budget=IMAGE_BUDGET)
 
 
 def _place(volume: Volume) -> dict[str, Any]:

@@ -158,7 +158,7 @@ def score(labels: LiveLevel, truth: np.ndarray, region: Region, volume: Volume) 
     """Compare `labels` with `truth`, both (z, y, x), inside `region`."""
     from napari_vesselkd.measure import evaluate
 
-    found = evaluate(labels[region.slices], truth[region.slices], volume.voxel_size_um)
+    found = evaluate(labels.read(region), truth[region.slices], volume.voxel_size_um)
     return Outcome(
         f"Against the ground truth: Dice {found.dice:.3f} · clDice {found.cldice:.3f} · "
         f"HD95 {found.hd95_um:.3g} µm"
