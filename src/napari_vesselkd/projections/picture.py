@@ -20,9 +20,9 @@ Gray = npt.NDArray[Any]
 Rgb = npt.NDArray[np.uint8]
 
 CONTRAST_PERCENTILES = (1.0, 99.0)
-FILL = (255, 72, 24)
-FILL_OPACITY = 0.22
-OUTLINE = (255, 140, 48)
+TINT = np.array([1.0, 0.66, 0.42], np.float32)
+GLOW = np.array([52, 12, 0], np.float32)
+OUTLINE = np.array([255, 120, 32], np.float32)
 OUTLINE_OPACITY = 0.9
 OUTLINE_PER_SIDE = 1 / 700
 LONG_SIDE = 1200
@@ -42,7 +42,7 @@ def contrast_window(gray: Gray) -> tuple[float, float]:
 
 
 def overlay(gray: Gray, labels: Gray | None = None, window: tuple[float, float] | None = None) -> Rgb:
-    """Return the image in gray with the vessels over it: a translucent warm fill and a brighter outline.
+    """Return the image in gray with the vessels over it: a warm tint that keeps the contrast, and an outline.
 
     Parameters
     ----------
@@ -72,8 +72,9 @@ def overlay(gray: Gray, labels: Gray | None = None, window: tuple[float, float] 
         vessel = labels > 0
         width = max(1, round(min(vessel.shape) * OUTLINE_PER_SIDE))
         inside = binary_erosion(vessel, iterations=width, border_value=1)
-        _blend(rgb, vessel, FILL, FILL_OPACITY)
-        _blend(rgb, vessel & ~inside, OUTLINE, OUTLINE_OPACITY)
+        rgb[vessel] = np.minimum(rgb[vessel] * TINT + GLOW, 255)
+        rim = vessel & ~inside
+        rgb[rim] = rgb[rim] * (1 - OUTLINE_OPACITY) + OUTLINE * OUTLINE_OPACITY
     result: Rgb = np.rint(rgb).astype(np.uint8)
     return result
 
@@ -171,10 +172,6 @@ def _write(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, font: 
 
 def _latin(text: str) -> str:
     return text.replace("µ", "u")
-
-
-def _blend(rgb: npt.NDArray[np.float32], where: npt.NDArray[np.bool_], colour: Any, opacity: float) -> None:
-    rgb[where] = rgb[where] * (1 - opacity) + np.asarray(colour, np.float32) * opacity
 
 
 def _square(
