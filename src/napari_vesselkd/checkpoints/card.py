@@ -38,7 +38,7 @@ class CheckpointCard:
     calibration : dict
         ``threshold``: probability from which a voxel is vessel; ``temperature`` divides the logits.
     halo : tuple of int
-        Measured reach (z, y, x) in voxels: with it, labels in blocks equal labels in one piece.
+        Context (z, y, x) in voxels with which blocks equal one pass over the whole volume.
     normalisation : str
         "frozen" (fixed statistics, usable in blocks) or "live".
     lineage : dict

@@ -28,6 +28,7 @@ from napari_vesselkd.checkpoints import CheckpointCard, save_checkpoint
 from napari_vesselkd.geometry import Shape, as_shape
 from napari_vesselkd.measure import evaluate
 from napari_vesselkd.models import Student, StudentConfig, is_frozen, measure_reach
+from napari_vesselkd.models.streaming import StreamingStudent, exact_reach
 from napari_vesselkd.phantoms import PhantomConfig, make_phantom
 from napari_vesselkd.reports import Report
 from napari_vesselkd.training.fit import FitConfig, fit
@@ -81,8 +82,8 @@ RECIPES = {
         anisotropy=(1.9, 1e9),
         trained=(1.6, 7.0),
         model=StudentConfig(stem_stride=(1, 2, 2), strides=((1, 2, 2), 2, 2, 2)),
-        patches=PatchConfig(shape=(24, 96, 96), thin=0.6),
-        fit=FitConfig(steps=4000),
+        patches=PatchConfig(shape=(16, 128, 128), batch=3, thin=0.4, upper=(95.0, 99.5)),
+        fit=FitConfig(steps=2600),
     ),
     "isotropic": Recipe(
         name="student-isotropic",
@@ -91,8 +92,8 @@ RECIPES = {
         trained=(0.7, 2.2),
         model=StudentConfig(),
         phantom_shape=(80, 112, 112),
-        patches=PatchConfig(shape=(64, 64, 64), thin=0.2),
-        fit=FitConfig(steps=4000),
+        patches=PatchConfig(shape=(64, 64, 64), thin=0.2, upper=(95.0, 99.5)),
+        fit=FitConfig(steps=2600),
     ),
 }
 
@@ -133,7 +134,7 @@ def phantom_config(recipe: Recipe, seed: int) -> PhantomConfig:
 
 
 def describe(model: Student, recipe: Recipe) -> CheckpointCard:
-    """Return the card of a trained model: its reach, and its scores on phantoms it has not seen."""
+    """Return the card of a trained model: its halo, and its scores on phantoms it has not seen."""
     low, high = recipe.trained
     return CheckpointCard(
         name=recipe.name,
@@ -147,9 +148,12 @@ def describe(model: Student, recipe: Recipe) -> CheckpointCard:
         intensity={"lower": 0.0, "upper": recipe.upper},
         padding="reflect",
         calibration={"threshold": recipe.threshold, "temperature": 1.0},
-        halo=reach(model, recipe),
+        halo=exact_reach(StreamingStudent(model).strides),
         normalisation="frozen" if is_frozen(model) else "live",
-        metrics={"held_out_phantoms": held_out_scores(model, recipe)},
+        metrics={
+            "held_out_phantoms": held_out_scores(model, recipe),
+            "label_reach": label_reach(model, recipe),
+        },
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
@@ -169,8 +173,8 @@ def held_out_scores(model: Student, recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def reach(model: Student, recipe: Recipe) -> Shape:
-    """Return the halo (z, y, x) measured on three unseen phantoms: the largest of each axis."""
+def label_reach(model: Student, recipe: Recipe) -> list[int]:
+    """Return how far from a cut labels change at most, (z, y, x) voxels, on three unseen phantoms."""
     shape = as_shape([max(32, 8 * stride) for stride in model.total_stride])
     found = []
     for number in range(3):
@@ -178,7 +182,7 @@ def reach(model: Student, recipe: Recipe) -> Shape:
         image = _windowed(make_phantom(config).image, recipe.upper)
         volume = torch.from_numpy(image)[None, None]
         found.append(measure_reach(model, volume, threshold=recipe.threshold))
-    return as_shape([max(axis) for axis in zip(*found, strict=True)])
+    return [max(axis) for axis in zip(*found, strict=True)]
 
 
 def _windowed(image: Any, upper: float) -> np.ndarray[Any, np.dtype[np.float32]]:
