@@ -9,7 +9,6 @@ import torch
 from napari_vesselkd.checkpoints import CheckpointCard, save_checkpoint
 from napari_vesselkd.inference import predict
 from napari_vesselkd.models import Student, StudentConfig, freeze_statistics
-from napari_vesselkd.models.streaming import exact_reach
 from segmenting import structured
 
 TINY = StudentConfig(widths=(4, 8), stem_stride=2, strides=(2, 2))
@@ -28,7 +27,7 @@ def checkpoint(tmp_path_factory):
         name="tiny",
         description="random weights for tests",
         config=TINY.to_dict(),
-        halo=exact_reach((2, 2, 2), ((2, 2, 2), (2, 2, 2))),
+        halo=(40, 40, 40),
         calibration={"threshold": threshold, "temperature": 1.0},
     )
     path = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"

@@ -8,7 +8,7 @@ import torch
 from napari_vesselkd.errors import CheckpointError
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.models import Student, StudentConfig, freeze_statistics
-from napari_vesselkd.models.streaming import StreamingStudent, exact_reach
+from napari_vesselkd.models.streaming import StreamingStudent, exact_reach, plan_block
 
 CONFIGS = [
     StudentConfig(widths=(4, 8, 16), strides=(2, 2, 2)),
@@ -50,7 +50,8 @@ def test_a_core_gets_what_it_gets_in_the_whole_block(config):
 def test_the_decoder_computes_no_more_than_the_core_needs():
     streaming = StreamingStudent(frozen(CONFIGS[0]))
     plan = streaming.plan((256, 256, 256), Region((128, 128, 128), (160, 160, 160)))
-    assert plan.levels[0].skip == Region((62, 62, 62), (82, 82, 82))
+    assert plan.levels[0].skip.shape == (20, 20, 20)
+    assert all(side < 96 for side in plan.voxels.shape)
     whole = streaming.plan((64, 64, 64))
     assert [level.skip for level in whole.levels] == [Region.whole((n, n, n)) for n in (32, 16, 8)]
 
@@ -59,9 +60,9 @@ def test_the_decoder_computes_no_more_than_the_core_needs():
 def test_nothing_beyond_the_exact_reach_has_any_influence():
     config = CONFIGS[1]
     streaming = StreamingStudent(frozen(config))
-    reach = exact_reach(streaming.stem_stride, streaming.strides)
-    for axis, step in enumerate(streaming.total_stride):
-        shape = list(streaming.total_stride)
+    reach = exact_reach(streaming.strides)
+    for axis, step in enumerate(streaming.strides.total):
+        shape = list(streaming.strides.total)
         shape[axis] = 3 * reach[axis] + step
         x = torch.rand(1, 1, *shape)
         y = x.clone()
@@ -77,3 +78,21 @@ def test_live_normalisation_and_2d_nets_are_refused():
         StreamingStudent(Student(CONFIGS[0]))
     with pytest.raises(CheckpointError, match="cannot run in blocks"):
         StreamingStudent(Student(StudentConfig(spatial_dims=2)))
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("halo", [0, 16, 80])
+@torch.no_grad()
+def test_voxels_and_context_around_a_core_are_enough(config, halo):
+    streaming = StreamingStudent(frozen(config))
+    x = torch.rand(1, 1, 32, 160, 128)
+    context, whole = streaming.encode_context(x), streaming(x)
+    core = Region((16, 64, 96), (32, 96, 112))
+    plan = plan_block((32, 160, 128), core, (halo,) * 3, streaming.strides)
+    found = streaming.decode(x[(..., *plan.voxels.slices)], context[(..., *plan.context.slices)], plan)
+    difference = float((found - whole[(..., *core.slices)]).abs().max())
+    assert found.shape[2:] == core.shape
+    if halo >= max(exact_reach(streaming.strides)):
+        assert difference < 1e-5
+    if halo == 0:
+        assert difference > 1e-3

@@ -1,9 +1,15 @@
-"""What happens to one block: read, scaled, predicted; in parts with little memory, at once if constant."""
+"""What happens to one block: context made, voxels read and scaled, predicted; in parts with little memory.
+
+Work comes as jobs, so that the voxels of the next one are read while this one is computed: the context that a
+block still needs, box by box, then the block itself.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -12,12 +18,30 @@ import numpy.typing as npt
 
 from napari_vesselkd.blocks import Block, BlockGrid, read_block
 from napari_vesselkd.errors import DeviceError
+from napari_vesselkd.geometry import Region, Shape, as_shape
+from napari_vesselkd.inference.context import ContextStore
 from napari_vesselkd.inference.predictor import Predictor, logit, sigmoid
+from napari_vesselkd.models.streaming import BlockPlan
 from napari_vesselkd.volume import IntensityWindow, Volume
 
-REMEMBERED = 8
+REMEMBERED = 64
 SLAB_VOXELS = 1 << 18
+LEAST_CONTEXT_SIDE = 128
 Bytes = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A part of the work: `voxels` of the volume are read for it.
+
+    Either a block with its plan, or a box of `context` to compute.
+    """
+
+    voxels: Region
+    block: Block | None = None
+    plan: BlockPlan | None = None
+    context: Region | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +64,13 @@ class BlockWork:
         How the volume is continued, see `read_block`.
     grid : BlockGrid
     predictor : Predictor
+    contexts : ContextStore
     threshold : float
         Probability from which a voxel is vessel.
     probability : bool
         Whether it is wanted.
     largest : float
-        Voxels of the largest outer box that memory is known or hoped to allow; shrinks when memory runs out.
+        Voxels that memory is known or hoped to allow at once; shrinks when memory runs out.
     """
 
     volume: Volume
@@ -53,86 +78,165 @@ class BlockWork:
     padding: str
     grid: BlockGrid
     predictor: Predictor
+    contexts: ContextStore
     threshold: float
     probability: bool
     largest: float = math.inf
-    known: OrderedDict[tuple[Any, ...], Prediction] = field(default_factory=OrderedDict)
+    known: OrderedDict[tuple[Any, ...], Any] = field(default_factory=OrderedDict)
 
-    def read(self, block: Block) -> npt.NDArray[np.float32] | None:
-        """Return the block's outer box (z, y, x) scaled to [0, 1], or None where memory does not allow it."""
+    def jobs(self, blocks: Iterable[Block]) -> Iterator[Job]:
+        """Yield what is to do for `blocks`: the context each still needs, then the block."""
+        for block in blocks:
+            job = self._job(block)
+            yield from self._context_jobs(cast(BlockPlan, job.plan).context)
+            yield job
+
+    def read(self, job: Job) -> Floats | None:
+        """Return the job's voxels (z, y, x) scaled to [0, 1], or None where memory does not allow it."""
         try:
-            return scaled(read_block(self.volume, block.outer, self.padding), self.window)
+            return scaled(read_block(self.volume, job.voxels, self.padding), self.window)
         except MemoryError:
             return None
 
-    def predict(self, block: Block, voxels: npt.NDArray[np.float32] | None) -> Prediction:
-        """Predict the target of `block` from what `read` returned.
+    def make_context(self, job: Job, voxels: Floats | None) -> None:
+        """Compute a box of context from what `read` returned, and keep it.
+
+        Raises
+        ------
+        DeviceError
+            If even the smallest box does not fit in memory.
+        """
+        place = cast(Region, job.context)
+        try:
+            if voxels is None or voxels.size > self.largest:
+                raise MemoryError
+            self.contexts.add(place, self._context(job, voxels))
+        except MemoryError:
+            self.largest = min(self.largest, job.voxels.size - 1)
+            self.contexts.unclaim(place)
+            smaller = as_shape([max(1, side // 2) for side in place.shape])
+            if all(side <= cube for side, cube in zip(place.shape, self.contexts.cube, strict=True)):
+                raise self._too_small(job) from None
+            for part in self._context_jobs(place, largest=smaller):
+                self.make_context(part, self.read(part))
+
+    def predict(self, job: Job, voxels: Floats | None) -> Prediction:
+        """Predict the target of the job's block from what `read` returned.
 
         Raises
         ------
         DeviceError
             If even the smallest block does not fit in memory.
         """
-        if voxels is not None and block.outer.size <= self.largest:
+        if voxels is not None and voxels.size <= self.largest:
             try:
-                return self._whole(block, voxels)
+                return self._whole(job, voxels)
             except MemoryError:
-                self.largest = min(self.largest, block.outer.size - 1)
-        return self._in_parts(block, voxels)
+                self.largest = min(self.largest, job.voxels.size - 1)
+        return self._in_parts(job, voxels)
 
-    def _whole(self, block: Block, voxels: npt.NDArray[np.float32]) -> Prediction:
+    def _job(self, block: Block) -> Job:
+        plan = self.predictor.plan(self.grid.extended.shape, block.core, self.grid.halo)
+        return Job(plan.voxels, block=block, plan=plan)
+
+    def _context_jobs(
+        self, window: Region, largest: Shape | None = None, *, again: bool = False
+    ) -> Iterator[Job]:
+        cell, halo = self.predictor.strides.context, self.predictor.strides.context_halo
+        sides = largest or as_shape(
+            [max(side, LEAST_CONTEXT_SIDE) // c for side, c in zip(self.grid.core, cell, strict=True)]
+        )
+        for box in self.contexts.claim(window, sides, again=again):
+            start = as_shape([low * c for low, c in zip(box.start, cell, strict=True)])
+            stop = as_shape([high * c for high, c in zip(box.stop, cell, strict=True)])
+            voxels = Region(start, stop).expanded(halo).intersection(self.grid.extended)
+            yield Job(cast(Region, voxels), context=box)
+
+    def _context(self, job: Job, voxels: Floats) -> Floats:
+        cell = self.predictor.strides.context
+        origin = [low // c for low, c in zip(job.voxels.start, cell, strict=True)]
+        inside = (slice(None), *cast(Region, job.context).relative_to(origin).slices)
         value = constant_value(voxels)
         if value is None:
-            return self._forward(block, voxels)
-        key = (value, block.outer.shape, block.core_in_outer, block.target_in_core)
-        if key not in self.known:
-            self.known[key] = _compact(self._forward(block, voxels))
-            if len(self.known) > REMEMBERED:
-                self.known.popitem(last=False)
-        return self.known[key]
+            return self.predictor.context(voxels)[inside]
+        key = (value, voxels.shape, str(inside))
+        return cast(Floats, self._remembered(key, lambda: self.predictor.context(voxels)[inside]))
 
-    def _forward(self, block: Block, voxels: npt.NDArray[np.float32]) -> Prediction:
-        core, inside = block.core_in_outer, block.target_in_core.slices
+    def _whole(self, job: Job, voxels: Floats) -> Prediction:
+        plan = cast(BlockPlan, job.plan)
+        context = self.contexts.window(plan.context)
+        while context is None:
+            for part in self._context_jobs(plan.context, again=True):
+                self.make_context(part, self.read(part))
+            context = self.contexts.window(plan.context)
+        value = constant_value(voxels)
+        if value is None:
+            return self._forward(job, voxels, context)
+        digest = hashlib.blake2b(context.data).digest()
+        inside = cast(Block, job.block).target_in_core
+        key = (value, voxels.shape, digest, context.shape, plan.levels, plan.head, inside)
+        found = self._remembered(key, lambda: _compact(self._forward(job, voxels, context)))
+        return cast(Prediction, found)
+
+    def _forward(self, job: Job, voxels: Floats, context: Floats) -> Prediction:
+        plan = cast(BlockPlan, job.plan)
+        inside = cast(Block, job.block).target_in_core.slices
         if not self.probability:
-            return Prediction(self.predictor.labels(voxels, self.threshold, core)[inside], None)
-        logits = self.predictor.logits(voxels, core)[inside]
+            return Prediction(self.predictor.labels(voxels, context, plan, self.threshold)[inside], None)
+        logits = self.predictor.logits(voxels, context, plan)[inside]
         labels = (logits >= np.float32(logit(self.threshold))).view(np.uint8)
         return Prediction(labels, np.rint(sigmoid(logits) * 255).astype(np.uint8))
 
-    def _in_parts(self, block: Block, voxels: npt.NDArray[np.float32] | None) -> Prediction:
+    def _in_parts(self, job: Job, voxels: Floats | None) -> Prediction:
+        block = cast(Block, job.block)
         parts = self.grid.halves(block)
         if not parts:
-            raise DeviceError(
-                "The memory is too small even for the smallest block",
-                value=f"{block.outer.shape} voxels on {self.predictor.backend.device}",
-                remedy="Close other programs, or take --device cpu",
-            )
+            raise self._too_small(job)
         labels = np.empty(block.target.shape, np.uint8)
         probability = np.empty(block.target.shape, np.uint8) if self.probability else None
         for part in parts:
-            piece = self._part_of(block, part, voxels)
-            found = self.predict(part, piece)
+            smaller = self._job(part)
+            found = self.predict(smaller, self._part_of(job, smaller, voxels))
             place = part.target.relative_to(block.target.start).slices
             labels[place] = found.labels
             if probability is not None:
                 probability[place] = cast(Bytes, found.probability)
         return Prediction(labels, probability)
 
-    def _part_of(
-        self, block: Block, part: Block, voxels: npt.NDArray[np.float32] | None
-    ) -> npt.NDArray[np.float32] | None:
+    def _part_of(self, job: Job, part: Job, voxels: Floats | None) -> Floats | None:
         if voxels is None:
             return self.read(part)
-        return np.ascontiguousarray(voxels[part.outer.relative_to(block.outer.start).slices])
+        return np.ascontiguousarray(voxels[part.voxels.relative_to(job.voxels.start).slices])
+
+    def _remembered(self, key: tuple[Any, ...], compute: Any) -> Any:
+        if key not in self.known:
+            self.known[key] = compute()
+            if len(self.known) > REMEMBERED:
+                self.known.popitem(last=False)
+        return self.known[key]
+
+    def _too_small(self, job: Job) -> DeviceError:
+        return DeviceError(
+            "The memory is too small even for the smallest block",
+            value=f"{job.voxels.shape} voxels on {self.predictor.backend.device}",
+            remedy="Close other programs, or take --device cpu",
+        )
 
 
-def scaled(raw: npt.NDArray[Any], window: IntensityWindow) -> npt.NDArray[np.float32]:
+def scaled(raw: npt.NDArray[Any], window: IntensityWindow) -> Floats:
     """Apply the intensity window slab by slab, so that its intermediate arrays stay in the cache."""
     result = np.empty(raw.shape, np.float32)
     step = max(1, SLAB_VOXELS // max(1, math.prod(raw.shape[1:])))
     for low in range(0, raw.shape[0], step):
         result[low : low + step] = window.apply(raw[low : low + step])
     return result
+
+
+def constant_value(voxels: Floats) -> float | None:
+    """Return the value that all voxels have, or None."""
+    value = voxels[0, 0, 0]
+    same = bool((voxels[::7, ::7, ::7] == value).all()) and bool((voxels == value).all())
+    return float(value) if same else None
 
 
 def _compact(found: Prediction) -> Prediction:
@@ -144,10 +248,3 @@ def _compact(found: Prediction) -> Prediction:
 def _uniform(values: Bytes) -> Bytes:
     first = values[0, 0, 0]
     return np.broadcast_to(first, values.shape) if bool((values == first).all()) else values
-
-
-def constant_value(voxels: npt.NDArray[np.float32]) -> float | None:
-    """Return the value that all voxels have, or None."""
-    value = voxels[0, 0, 0]
-    same = bool((voxels[::7, ::7, ::7] == value).all()) and bool((voxels == value).all())
-    return float(value) if same else None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from dataclasses import dataclass
+from typing import Any
 
 from napari_vesselkd.errors import DeviceError
 
@@ -88,7 +90,17 @@ def _fast_bf16(device: str, engine: str) -> bool:
     if device.startswith("cuda"):
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device == "cpu" and engine == "openvino":
-        import openvino
-
-        return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return False
+
+
+@functools.cache
+def openvino_core() -> Any:
+    """Return this process's only OpenVINO core.
+
+    Its CPU plugin gives the calling thread a stack for signal handlers and takes it away with the core. Of
+    several cores one leaves a stack behind that is gone, and the next signal (Ctrl-C) ends the process.
+    """
+    import openvino
+
+    return openvino.Core()

@@ -1,7 +1,7 @@
 """The net in OpenVINO: on CPUs several times as fast as PyTorch, for blocks of any shape.
 
-The graph is built from the weights, operation by operation; the bounds of a block's crops (`CropPlan`) are an
-input of it, so that one compiled graph serves every block.
+The graphs are built from the weights, operation by operation; the bounds of a block's crops (`BlockPlan`) are
+an input, so that one compiled graph serves every block.
 """
 
 from __future__ import annotations
@@ -14,104 +14,119 @@ import openvino as ov
 from openvino import opset13 as op
 from torch import nn
 
-from napari_vesselkd.geometry import Region, Shape
+from napari_vesselkd.geometry import Shape
+from napari_vesselkd.inference.devices import Backend, openvino_core
 from napari_vesselkd.inference.memory import is_out_of_memory
-from napari_vesselkd.models.streaming import CropPlan, StreamingStudent
+from napari_vesselkd.models.streaming import BlockPlan, StreamingStudent
 
 Node = Any
+Floats = npt.NDArray[np.float32]
 PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
 CUTS_PER_LEVEL = 3
 
 
 class OpenVinoEngine:
-    """A streaming student on the CPU.
+    """A streaming student on the CPU; see `Engine`.
 
     Parameters
     ----------
     student : StreamingStudent
-    precision : str
-        "fp32" or "bf16".
+    backend : Backend
+        Its precision is "fp32" or "bf16".
     threads : int, optional
         CPU threads; all by default.
     """
 
-    def __init__(self, student: StreamingStudent, precision: str, threads: int | None = None) -> None:
+    def __init__(self, student: StreamingStudent, backend: Backend, threads: int | None = None) -> None:
         self.student = student
         self.settings: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": PRECISION_HINTS[precision],
+            "INFERENCE_PRECISION_HINT": PRECISION_HINTS[backend.precision],
             "PERFORMANCE_HINT": "LATENCY",
             "ENABLE_CPU_PINNING": False,
         }
         if threads is not None:
             self.settings["INFERENCE_NUM_THREADS"] = threads
-        self._requests: dict[float | None, Any] = {}
+        self._requests: dict[Any, Any] = {}
 
-    def logits(self, voxels: npt.NDArray[np.float32], core: Region) -> npt.NDArray[np.float32]:
+    def context(self, voxels: Floats) -> Floats:
+        """See `Engine.context`."""
+        return cast(Floats, self._run("context", voxels[None, None]).copy())
+
+    def logits(self, voxels: Floats, context: Floats, plan: BlockPlan) -> Floats:
         """See `Engine.logits`."""
-        cells = self._run(voxels, core, None)
-        return _voxels(cells, self.student.stem_stride)
+        cells = self._run(None, voxels[None, None], context[None], crop_bounds(plan))
+        return _voxels(cells, self.student.strides.stem)
 
     def labels(
-        self, voxels: npt.NDArray[np.float32], core: Region, threshold: float
+        self, voxels: Floats, context: Floats, plan: BlockPlan, threshold: float
     ) -> npt.NDArray[np.uint8]:
         """See `Engine.labels`; compared inside the graph, so that only bytes leave it."""
-        cells = self._run(voxels, core, threshold)
-        return _interleaved(cells, self.student.stem_stride)
+        cells = self._run(threshold, voxels[None, None], context[None], crop_bounds(plan))
+        return _interleaved(cells, self.student.strides.stem)
 
-    def _run(self, voxels: npt.NDArray[np.float32], core: Region, threshold: float | None) -> Any:
+    def _run(self, kind: Any, *inputs: npt.NDArray[Any]) -> Any:
+        """Return the graph's output without its batch axis; the next pass reuses its memory."""
         try:
-            return self._infer(voxels, core, threshold)
+            return self._infer(kind, *inputs)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             self._requests.clear()
             raise MemoryError(str(error)) from error
 
-    def _infer(self, voxels: npt.NDArray[np.float32], core: Region, threshold: float | None) -> Any:
-        bounds = crop_bounds(self.student.plan(voxels.shape, core))
-        request = self._request(threshold)
-        request.infer({0: voxels[None, None], 1: bounds}, share_inputs=True)
-        return request.get_output_tensor(0).data[0]  # (voxels of a cell, z, y, x), reused by the next pass
-
-    def _request(self, threshold: float | None) -> Any:
-        if threshold not in self._requests:
-            graph = build_graph(self.student, threshold)
-            compiled = ov.Core().compile_model(graph, "CPU", self.settings)
-            self._requests[threshold] = compiled.create_infer_request()
-        return self._requests[threshold]
+    def _infer(self, kind: Any, *inputs: npt.NDArray[Any]) -> Any:
+        if kind not in self._requests:
+            graph = context_graph(self.student) if kind == "context" else block_graph(self.student, kind)
+            self._requests[kind] = openvino_core().compile_model(graph, "CPU", self.settings).create_infer_request()
+        request = self._requests[kind]
+        request.infer(dict(enumerate(inputs)), share_inputs=True)
+        return request.get_output_tensor(0).data[0]
 
 
-def build_graph(student: StreamingStudent, threshold: float | None) -> ov.Model:
-    """Return the graph of `student` for blocks of any shape.
+def context_graph(student: StreamingStudent) -> ov.Model:
+    """Return the graph from voxels (1, 1, Z, Y, X) to their context (1, C, z, y, x)."""
+    voxels = op.parameter(ov.PartialShape([1, 1, -1, -1, -1]), np.float32)
+    x = _stemmed(voxels, student)
+    for level in range(student.strides.split):
+        x = _two_convolutions(x, student.encoder[level], student.slope)
+        x = _convolved(x, student.down[level])
+    return ov.Model([x], [voxels])
 
-    Inputs are the block (1, 1, Z, Y, X) and the bounds of its crops (see `crop_bounds`); the output has one
-    channel per voxel of a cell, logits or, with a `threshold`, bytes 0 and 1.
+
+def block_graph(student: StreamingStudent, threshold: float | None) -> ov.Model:
+    """Return the graph from voxels, context and crops (see `crop_bounds`) to the cells of a core.
+
+    The output has one channel per voxel of a cell: logits or, with a `threshold`, bytes 0 and 1.
     """
-    block = op.parameter(ov.PartialShape([1, 1, -1, -1, -1]), np.float32)
-    depth = len(student.encoder)
+    split, depth = student.strides.split, len(student.strides.levels)
+    channels = cast(nn.Conv3d, student.down[split - 1]).out_channels
+    voxels = op.parameter(ov.PartialShape([1, 1, -1, -1, -1]), np.float32)
+    context = op.parameter(ov.PartialShape([1, channels, -1, -1, -1]), np.float32)
     bounds = op.parameter([CUTS_PER_LEVEL * depth + 1, 2, 3], np.int64)
-    x: Node = block
-    if student.stem is not None:
-        x = _activated(_convolved(x, student.stem), student.slope)
+    x = _stemmed(voxels, student)
     skips = []
     for level in range(depth):
-        x = _two_convolutions(x, student.encoder[level], student.slope)
+        x = _two_convolutions(context if level == split else x, student.encoder[level], student.slope)
         skips.append(_cut(x, bounds, CUTS_PER_LEVEL * level + 2))
         x = _convolved(x, student.down[level])
     for level in reversed(range(depth)):
-        x = _upsampled(_cut(x, bounds, CUTS_PER_LEVEL * level), student.strides[level])
+        x = _upsampled(_cut(x, bounds, CUTS_PER_LEVEL * level), student.strides.levels[level])
         x = op.add(_cut(x, bounds, CUTS_PER_LEVEL * level + 1), skips[level])
         x = _two_convolutions(x, student.decoder[level], student.slope)
     x = _convolved(_cut(x, bounds, CUTS_PER_LEVEL * depth), student.head)
     if threshold is not None:
         x = op.convert(op.greater_equal(x, op.constant(np.float32(threshold))), np.uint8)
-    return ov.Model([x], [block, bounds])
+    return ov.Model([x], [voxels, context, bounds])
 
 
-def crop_bounds(plan: CropPlan) -> npt.NDArray[np.int64]:
+def crop_bounds(plan: BlockPlan) -> npt.NDArray[np.int64]:
     """Return start and stop, (z, y, x), of every cut: source, fine, skip of each level, then the head's."""
     boxes = [box for level in plan.levels for box in (level.source, level.fine, level.skip)]
     return np.array([(box.start, box.stop) for box in (*boxes, plan.head)], np.int64)
+
+
+def _stemmed(x: Node, student: StreamingStudent) -> Node:
+    return x if student.stem is None else _activated(_convolved(x, student.stem), student.slope)
 
 
 def _convolved(x: Node, module: nn.Module) -> Node:
@@ -149,7 +164,7 @@ def _cut(x: Node, bounds: Node, row: int) -> Node:
     return op.slice(x, start, stop, op.constant(np.array([1, 1, 1])), op.constant(np.array([2, 3, 4])))
 
 
-def _voxels(cells: npt.NDArray[np.float32], cell: Shape) -> npt.NDArray[np.float32]:
+def _voxels(cells: Floats, cell: Shape) -> Floats:
     """Put the channels (voxels of a cell; z, y, x) to their places; returns a copy, (z, y, x)."""
     _, z, y, x = cells.shape
     result = np.empty((z, cell[0], y, cell[1], x, cell[2]), np.float32)

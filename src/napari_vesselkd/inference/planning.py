@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil
 
@@ -18,12 +18,16 @@ from napari_vesselkd.inference.devices import Backend, choose_backend
 from napari_vesselkd.inference.memory import memory_at_hand
 from napari_vesselkd.inference.reports import Preflight
 from napari_vesselkd.labels import RunRecord
+from napari_vesselkd.models import StudentConfig
+from napari_vesselkd.models.streaming import BlockPlan, Strides, exact_reach, plan_block
 from napari_vesselkd.volume import Volume
 
 LARGEST_CORE = {"cpu": 256, "mps": 256, "cuda": 384}
 MEMORY_SHARE = 0.3
 LEAST_CELL = 32
 BASE_BYTES = 500_000_000
+START_SECONDS = 1.0
+CONTEXT_WORK = 0.5  # of the whole net's, per voxel, with its halo
 LABEL_BYTES_PER_VOXEL = 0.1
 PROBABILITY_BYTES_PER_VOXEL = 0.8
 # Mvoxel of outer boxes per second: of one CPU core, or of the device; rough, for the estimate only
@@ -116,8 +120,9 @@ def make_plan(volume: Volume, config: SegmentConfig, record: RunRecord | None = 
         )
     region = config.region_in(volume.shape)
     backend = _backend(config, record)
-    stride = total_stride(checkpoint.card.config)
-    halo = _halo(config, checkpoint.card.halo, stride)
+    strides = strides_of(checkpoint.card.config)
+    stride = strides.total
+    halo = _halo(config, checkpoint.card.halo, strides)
     cell = as_shape([-(-LEAST_CELL // step) * step for step in stride])
     grid = BlockGrid(volume.shape, cell, halo, stride, region)
     grid = replace(grid, core=_core(config, grid, cell, backend, checkpoint.card.config))
@@ -162,11 +167,14 @@ def describe(plan: Plan, record: RunRecord | None = None) -> Preflight:
     rate = RATES.get((backend.device.split(":")[0], backend.engine, backend.precision), 8e6)
     if backend.device == "cpu":
         rate *= plan.config.threads or physical_cpus()
-    seconds = 0.0 if left == 0 else 2.0 + left * _outer_voxels(grid) * _work(card.config) / rate
-    device_bytes = int(bytes_per_voxel(card.config, backend) * math.prod(grid.largest_outer()))
+    strides = strides_of(card.config)
+    largest = largest_read(grid, strides)
+    work = left * _voxels_read(grid, strides) * _work(card.config)
+    seconds = START_SECONDS + work / rate if left else 0.0
+    device_bytes = int(bytes_per_voxel(card.config, backend) * largest)
     on_cpu = backend.device == "cpu"
     raw = plan.volume.dtype.itemsize + 4
-    host = BASE_BYTES + 2 * raw * math.prod(grid.largest_outer()) + (device_bytes if on_cpu else 0)
+    host = BASE_BYTES + 2 * raw * largest + (device_bytes if on_cpu else 0)
     disk = voxels * left * (LABEL_BYTES_PER_VOXEL + PROBABILITY_BYTES_PER_VOXEL * plan.config.probability)
     report = Preflight(
         voxels=voxels,
@@ -187,10 +195,14 @@ def describe(plan: Plan, record: RunRecord | None = None) -> Preflight:
     return replace(report, text=_line(report))
 
 
-def total_stride(config: dict[str, Any]) -> Shape:
-    """Return the total stride (z, y, x) of a student from its card, without loading it."""
-    from napari_vesselkd.models import StudentConfig
+def strides_of(config: dict[str, Any]) -> Strides:
+    """Return the strides of a student from its card, without loading it.
 
+    Raises
+    ------
+    CheckpointError
+        If it is not a net in three dimensions.
+    """
     student = StudentConfig.from_dict(config)
     if student.spatial_dims != 3:
         raise CheckpointError(
@@ -198,8 +210,7 @@ def total_stride(config: dict[str, Any]) -> Shape:
             limit="a net in three dimensions",
             remedy="Choose another checkpoint",
         )
-    strides: Any = [student.stem_stride or (1, 1, 1), *student.strides]
-    return as_shape([math.prod(axis) for axis in zip(*strides, strict=True)])
+    return Strides(cast(Shape, student.stem_stride or (1, 1, 1)), cast(tuple[Shape, ...], student.strides))
 
 
 def bytes_per_voxel(config: dict[str, Any], backend: Backend) -> float:
@@ -222,9 +233,12 @@ def _backend(config: SegmentConfig, record: RunRecord | None) -> Backend:
     return replace(found, precision=str(record.fingerprint.get("precision", found.precision)))
 
 
-def _halo(config: SegmentConfig, card: Shape, stride: Shape) -> Shape:
-    wanted = card if config.halo is None else (config.halo,) * 3
-    return as_shape([-(-side // step) * step for side, step in zip(wanted, stride, strict=True)])
+def _halo(config: SegmentConfig, card: Shape, strides: Strides) -> Shape:
+    """Return the context on each side: by default what makes seams impossible, as its cost is small."""
+    wanted = [max(sides) for sides in zip(card, exact_reach(strides), strict=True)]
+    if config.halo is not None:
+        wanted = [config.halo] * 3
+    return as_shape([-(-side // step) * step for side, step in zip(wanted, strides.total, strict=True)])
 
 
 def _core(
@@ -237,8 +251,8 @@ def _core(
     side = LARGEST_CORE.get(backend.device.split(":")[0], 256)
     while side > LEAST_CELL:
         core = _fitted(side, grid, cell)
-        outer = replace(grid, core=core).largest_outer()
-        if bytes_per_voxel(model, backend) * math.prod(outer) <= budget:
+        voxels = largest_read(replace(grid, core=core), strides_of(model))
+        if bytes_per_voxel(model, backend) * voxels <= budget:
             return core
         side -= LEAST_CELL
     return _fitted(side, grid, cell)
@@ -254,17 +268,22 @@ def _fitted(side: int, grid: BlockGrid, cell: Shape) -> Shape:
     return as_shape(core)
 
 
-def _outer_voxels(grid: BlockGrid) -> int:
-    """Return the voxels of all outer boxes; they are products of the axes' sums."""
-    total = 1
-    for axis in range(3):
-        box, core, halo = grid.asked.aligned(grid.multiple), grid.core[axis], grid.halo[axis]
-        end, run = grid.extended.stop[axis], 0
-        for low in range(box.start[axis] // core * core, box.stop[axis], core):
-            start, stop = max(low, box.start[axis]), min(low + core, box.stop[axis])
-            run += min(stop + halo, end) - max(start - halo, 0)
-        total *= run
-    return total
+def largest_read(grid: BlockGrid, strides: Strides) -> int:
+    """Return the voxels that are read and computed at once, at most."""
+    return _typical(grid, strides).voxels.size
+
+
+def _voxels_read(grid: BlockGrid, strides: Strides) -> int:
+    """Return about how many voxels the net sees: all blocks with their margins, and all once for context."""
+    share = _typical(grid, strides).voxels.size / math.prod(grid.core)
+    return int(grid.asked.aligned(grid.multiple).size * (CONTEXT_WORK + share))
+
+
+def _typical(grid: BlockGrid, strides: Strides) -> BlockPlan:
+    """Return the plan of the block in the middle."""
+    box = grid.indices_range
+    middle = [(low + high) // 2 for low, high in zip(box.start, box.stop, strict=True)]
+    return plan_block(grid.extended.shape, grid.block(middle).core, grid.halo, strides)
 
 
 def _share_left(grid: BlockGrid, record: RunRecord | None) -> float:

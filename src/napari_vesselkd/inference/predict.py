@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +20,10 @@ from torch import nn
 
 from napari_vesselkd.blocks import Block, blocks_in_order
 from napari_vesselkd.blocks.order import Focus
-from napari_vesselkd.inference.blockwork import BlockWork
+from napari_vesselkd.geometry import Region
+from napari_vesselkd.inference.blockwork import BlockWork, Job
 from napari_vesselkd.inference.config import SegmentConfig
+from napari_vesselkd.inference.context import context_store
 from napari_vesselkd.inference.outputs import Output, open_output, record_of, remove_output, store_path
 from napari_vesselkd.inference.planning import Plan, describe, make_plan
 from napari_vesselkd.inference.predictor import Predictor
@@ -35,7 +38,15 @@ from napari_vesselkd.volume import (
     open_volume,
 )
 
-Ahead = tuple[Block, Future[npt.NDArray[np.float32] | None]]
+Ahead = tuple[Job, Future[npt.NDArray[np.float32] | None]]
+
+
+class Written(NamedTuple):
+    """A block on its way to the disk."""
+
+    future: Future[None]
+    region: Region
+    vessels: int
 
 
 def segment(
@@ -104,45 +115,67 @@ def _run(plan: Plan, path: Path, focus: Focus) -> Iterator[Report]:
 def _blocks(plan: Plan, model: nn.Module, target: Output, focus: Focus, began: float) -> Iterator[Report]:
     window = _window(plan, target)
     yield from _notices(plan, window)
-    card = plan.checkpoint.card
-    predictor = Predictor(model, card.calibration["temperature"], plan.backend, plan.config.threads)
-    grid, record = plan.grid, target.record
-    work = BlockWork(
-        plan.volume, window, card.padding, grid, predictor, plan.threshold, plan.config.probability
-    )
-    waiting = blocks_in_order(grid, focus, skip=lambda block: record.missing(block.target) is None)
-    total, memory = len(grid), work.largest
-    done = resumed = total - sum(record.missing(block.target) is not None for block in grid)
+    work = _work(plan, model, window)
+    record, total, memory = target.record, len(plan.grid), work.largest
+    done = resumed = total - sum(record.missing(block.target) is not None for block in plan.grid)
+    waiting = work.jobs(_missing(plan, target, focus))
     with ThreadPoolExecutor(1, "vesselkd-read") as reader, ThreadPoolExecutor(1, "vesselkd-write") as writer:
 
         def prefetch() -> Ahead | None:
-            block = next(waiting, None)
-            if block is None:
-                return None
-            left = grid.part(block, record.missing(block.target) or block.target)
-            return left, reader.submit(work.read, left)
+            job = next(waiting, None)
+            return None if job is None else (job, reader.submit(work.read, job))
 
-        ahead = prefetch()
+        def finished(written: Written) -> BlockDone:
+            written.future.result()
+            seconds = time.perf_counter() - began
+            return BlockDone(done, total, "blocks", seconds, resumed, written.region, written.vessels)
+
+        ahead, behind = prefetch(), None
         while ahead is not None:
-            block, read = ahead
+            job, read = ahead
             voxels = read.result()
             ahead = prefetch()
-            found = work.predict(block, voxels)
+            if job.block is None:
+                work.make_context(job, voxels)
+                continue
+            found = work.predict(job, voxels)
             if work.largest < memory:
                 memory = work.largest
                 yield Notice("Memory ran out; going on with smaller blocks, the result stays the same")
-            future = writer.submit(target.write, block.target, found.labels, found.probability)
-            future.result()
-            done += 1
-            yield BlockDone(
-                done,
-                total,
-                "blocks",
-                time.perf_counter() - began,
-                resumed,
-                region=block.target,
-                vessel_voxels=int(found.labels.sum()),
-            )
+            place = job.block.target
+            future = writer.submit(target.write, place, found.labels, found.probability)
+            before, behind = behind, Written(future, place, int(np.count_nonzero(found.labels)))
+            if before is not None:
+                done += 1
+                yield finished(before)
+            if done == resumed or ahead is None:  # the first one is wanted at once
+                done += 1
+                yield finished(behind)
+                behind = None
+
+
+def _work(plan: Plan, model: nn.Module, window: IntensityWindow) -> BlockWork:
+    card, grid = plan.checkpoint.card, plan.grid
+    predictor = Predictor(model, card.calibration["temperature"], plan.backend, plan.config.threads)
+    store = context_store(grid.extended.shape, predictor.strides)
+    return BlockWork(
+        plan.volume,
+        window,
+        card.padding,
+        grid,
+        predictor,
+        store,
+        plan.threshold,
+        plan.config.probability,
+    )
+
+
+def _missing(plan: Plan, target: Output, focus: Focus) -> Iterator[Block]:
+    """Yield what is left to do of each block, in order."""
+    for block in blocks_in_order(plan.grid, focus):
+        left = target.record.missing(block.target)
+        if left is not None:
+            yield plan.grid.part(block, left)
 
 
 def _window(plan: Plan, target: Output) -> IntensityWindow:

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol, cast
+from collections.abc import Sequence
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import nn
 
 from napari_vesselkd.geometry import Region, Shape
 from napari_vesselkd.inference.devices import Backend, choose_backend
-from napari_vesselkd.inference.memory import is_out_of_memory, keep_freed_memory
-from napari_vesselkd.models.streaming import StreamingStudent
+from napari_vesselkd.models.streaming import BlockPlan, StreamingStudent, plan_block
+
+Floats = npt.NDArray[np.float32]
 
 
 class Engine(Protocol):
-    """Computes the net on one device."""
+    """Computes the two passes of a streaming student on one device.
 
-    def logits(self, voxels: npt.NDArray[np.float32], core: Region) -> npt.NDArray[np.float32]:
-        """Return the logits of `core` for a block of voxels (z, y, x) in [0, 1].
+    Each raises MemoryError where its input is too large for the device.
+    """
 
-        Raises MemoryError where the block is too large for the device.
-        """
+    def context(self, voxels: Floats) -> Floats:
+        """Return the context (C, z, y, x) of voxels (z, y, x) in [0, 1]."""
+        ...
+
+    def logits(self, voxels: Floats, context: Floats, plan: BlockPlan) -> Floats:
+        """Return the logits (z, y, x) of the core of `plan` from the voxels and the context that it names."""
         ...
 
     def labels(
-        self, voxels: npt.NDArray[np.float32], core: Region, threshold: float
+        self, voxels: Floats, context: Floats, plan: BlockPlan, threshold: float
     ) -> npt.NDArray[np.uint8]:
         """Return 1 where the logits are at least `threshold`, else 0; otherwise as `logits`."""
         ...
@@ -49,10 +54,10 @@ class Predictor:
 
     Attributes
     ----------
-    total_stride : tuple of int
-        Sides and origins of blocks must be multiples of it, (z, y, x).
-    forwards : int
-        Passes of the net so far.
+    strides : Strides
+        Of the net.
+    forwards, contexts : int
+        Passes over blocks, and passes that made context, so far.
 
     Raises
     ------
@@ -70,40 +75,49 @@ class Predictor:
         self.backend = backend or choose_backend()
         self.temperature = temperature
         self.student = StreamingStudent(model)
-        self.total_stride: Shape = self.student.total_stride
-        self.forwards = 0
+        self.strides = self.student.strides
+        self.forwards = self.contexts = 0
         self.engine = _engine(self.student, self.backend, threads)
 
-    def logits(self, voxels: npt.NDArray[np.float32], core: Region | None = None) -> npt.NDArray[np.float32]:
-        """Return the calibrated logits of `core`, a box in the block `voxels` (z, y, x); of all by default.
+    @property
+    def total_stride(self) -> Shape:
+        """Sides and origins of blocks must be multiples of it, (z, y, x)."""
+        return self.strides.total
 
-        Raises
-        ------
-        MemoryError
-            If the block is too large for the memory of the device.
-        """
+    def plan(self, extended: Shape, core: Region, halo: Sequence[int]) -> BlockPlan:
+        """Return what the core of a block in an extended volume is computed from, see `plan_block`."""
+        return plan_block(extended, core, halo, self.strides)
+
+    def context(self, voxels: Floats) -> Floats:
+        """Return the context (C, z, y, x) of voxels (z, y, x); MemoryError where they are too many."""
+        self.contexts += 1
+        return self.engine.context(voxels)
+
+    def logits(self, voxels: Floats, context: Floats, plan: BlockPlan) -> Floats:
+        """Return the calibrated logits (z, y, x) of a core; MemoryError where the block is too large."""
         self.forwards += 1
-        found = self.engine.logits(voxels, core or Region.whole(voxels.shape))
+        found = self.engine.logits(voxels, context, plan)
         return found if self.temperature == 1 else found / np.float32(self.temperature)
 
     def labels(
-        self, voxels: npt.NDArray[np.float32], threshold: float, core: Region | None = None
+        self, voxels: Floats, context: Floats, plan: BlockPlan, threshold: float
     ) -> npt.NDArray[np.uint8]:
         """Return 1 where the probability is at least `threshold`, else 0; otherwise as `logits`."""
         self.forwards += 1
-        wanted = core or Region.whole(voxels.shape)
-        return self.engine.labels(voxels, wanted, logit(threshold) * self.temperature)
+        return self.engine.labels(voxels, context, plan, logit(threshold) * self.temperature)
 
-    def probability(
-        self, voxels: npt.NDArray[np.float32], core: Region | None = None
-    ) -> npt.NDArray[np.float32]:
-        """Return the probability of vessel in [0, 1]; otherwise as `logits`."""
-        return sigmoid(self.logits(voxels, core))
+    def probability(self, volume: Floats) -> Floats:
+        """Return the probability of vessel in [0, 1] of a whole small volume (z, y, x) in [0, 1].
+
+        Its sides are multiples of `total_stride`.
+        """
+        plan = self.student.plan(volume.shape)
+        return sigmoid(self.logits(volume, self.context(volume), plan))
 
 
-def sigmoid(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def sigmoid(logits: Floats) -> Floats:
     """Return 1 / (1 + exp(-logits)), without overflow."""
-    return cast(npt.NDArray[np.float32], 0.5 * np.tanh(0.5 * logits) + 0.5)
+    return cast(Floats, 0.5 * np.tanh(0.5 * logits) + 0.5)
 
 
 def logit(probability: float) -> float:
@@ -114,41 +128,9 @@ def logit(probability: float) -> float:
 
 
 def _engine(student: StreamingStudent, backend: Backend, threads: int | None) -> Engine:
+    kind: Any
     if backend.engine == "openvino":
-        from napari_vesselkd.inference.openvino_engine import OpenVinoEngine
-
-        return OpenVinoEngine(student, backend.precision, threads)
-    return TorchEngine(student, backend, threads)
-
-
-class TorchEngine:
-    """The net in PyTorch, on CUDA, MPS or the CPU."""
-
-    def __init__(self, student: StreamingStudent, backend: Backend, threads: int | None = None) -> None:
-        if backend.device == "cpu":
-            keep_freed_memory()
-        if threads is not None:
-            torch.set_num_threads(threads)
-        self.device = torch.device(backend.device)
-        self.bf16 = backend.precision == "bf16"
-        self.student = student.to(self.device)
-
-    def logits(self, voxels: npt.NDArray[np.float32], core: Region) -> npt.NDArray[np.float32]:
-        """See `Engine.logits`."""
-        try:
-            with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, self.bf16):
-                block = torch.from_numpy(voxels).to(self.device, non_blocking=True)
-                found = self.student(block[None, None], core)[0, 0]
-                return cast(npt.NDArray[np.float32], found.float().cpu().numpy())
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
-            raise MemoryError(str(error)) from error
-
-    def labels(
-        self, voxels: npt.NDArray[np.float32], core: Region, threshold: float
-    ) -> npt.NDArray[np.uint8]:
-        """See `Engine.labels`."""
-        return (self.logits(voxels, core) >= np.float32(threshold)).view(np.uint8)
+        from napari_vesselkd.inference.openvino_engine import OpenVinoEngine as kind
+    else:
+        from napari_vesselkd.inference.torch_engine import TorchEngine as kind
+    return cast(Engine, kind(student, backend, threads))
