@@ -60,7 +60,7 @@ class PhantomConfig:
     scene: str | None = None
     modality: str | None = None
     density: float | None = None
-    label_inflation: float = 1.1
+    label_inflation: float = 1.2
     appearance: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
