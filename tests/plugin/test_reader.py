@@ -11,7 +11,7 @@ from napari_vesselkd.phantoms import PhantomConfig, make_phantom, write_phantom
 from napari_vesselkd.plugin.layers import shown_by, volume_of
 from napari_vesselkd.plugin.live_level import LiveLevel
 from napari_vesselkd.plugin.reader import display_range, get_reader, read
-from napari_vesselkd.volume import create_multiscale, open_volume, volume_from_arrays, write_multiscale
+from napari_vesselkd.volume import create_multiscale, volume_from_arrays, write_multiscale
 
 PLUGIN = "napari-vesselkd"
 
@@ -152,27 +152,28 @@ def test_a_phantom_on_disk_opens_with_its_own_proportions(viewer, tmp_path):
 
 
 REAL = {
-    "vesselnn_2photon": ((5.0, 0.994, 0.994), (5.0, 1.59, 1.59), (5.0, 2.485, 2.485)),
+    "vesselnn_2photon/images/*.tif": (7, None),
+    "vesselexpress_lightsheet/image.tif": (1, None),
+    "vmtk_aorta/aorta.mha": (1, (1500.0, 879.0, 879.0)),
+    "totalseg_cta/*/ct_cropped.nii.gz": (2, (1500.0, 1500.0, 1500.0)),
 }
 
 
 @pytest.mark.slow
-def test_the_real_volumes_open_in_a_window_and_look_like_what_they_are(viewer, vesselkd_data):
-    paths = [
-        path
-        for folder in ("vesselnn_2photon", "vesselexpress_lightsheet", "vmtk_aorta", "totalseg_cta")
-        for path in sorted((vesselkd_data / folder).rglob("*"))
-        if get_reader(str(path)) is read and path.is_file()
-    ]
-    assert len(paths) >= 7 + 1 + 1 + 2
+@pytest.mark.parametrize("pattern", REAL)
+def test_the_real_volumes_open_in_a_window_with_their_proportions(viewer, vesselkd_data, pattern):
+    count, voxel_size = REAL[pattern]
+    paths = sorted(vesselkd_data.glob(pattern))
+    assert len(paths) == count
     for path in paths:
-        volume = open_volume(path)
-        layers = viewer.open(str(path), plugin=PLUGIN)
-        assert len(layers) == max(1, len(volume.channel_names)), path
-        size = np.array(volume.shape) - 1
-        extent = layers[0].extent.world
-        np.testing.assert_allclose(
-            extent[1] - extent[0], size * volume.voxel_size_um, rtol=1e-5, err_msg=str(path)
-        )
-        assert layers[0].contrast_limits[0] < layers[0].contrast_limits[1] if layers[0].name else True
+        (layer,) = viewer.open(str(path), plugin=PLUGIN)
+        volume = shown_by(layer).volume
+        if voxel_size is not None:
+            assert volume.voxel_size_um == pytest.approx(voxel_size, rel=0.01)
+        extent = layer.extent.world
+        lengths = (np.array(volume.shape) - 1) * volume.voxel_size_um
+        np.testing.assert_allclose(extent[1] - extent[0], lengths, rtol=1e-5, err_msg=str(path))
+        low, high = layer.contrast_limits
+        assert low < high
         viewer.layers.clear()
+        del layer, volume

@@ -9,6 +9,7 @@ finished block is reported its chunks are decoded again, so that the GUI thread 
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,7 +92,12 @@ def describe_preflight(found: "Preflight") -> str:
 
 
 def checkpoints_at_hand() -> list[tuple[str, str]]:
-    """Return the name and the description of every checkpoint of the registry."""
+    """Return the name and the description of every checkpoint of the registry.
+
+    Imports pandas, too: napari's first labels layer would, and hold up the viewer for seconds. (Not a labels
+    layer itself: its units come from pint's registry, which two threads must not fill at once.)
+    """
+    import_module("pandas")
     from napari_vesselkd.checkpoints import CheckpointRegistry
 
     return [(card.name, card.description) for card in CheckpointRegistry().list()]
