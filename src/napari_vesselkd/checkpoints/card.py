@@ -12,6 +12,7 @@ from napari_vesselkd.errors import CheckpointError, CheckpointNotFoundError
 from napari_vesselkd.geometry import Shape, as_shape
 
 PADDINGS = ("reflect", "edge")
+NORMALISATIONS = ("volume", "frozen")
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class CheckpointCard:
     halo : tuple of int
         Context (z, y, x) in voxels with which blocks equal one pass over the whole volume.
     normalisation : str
-        "frozen" (fixed statistics, usable in blocks) or "live".
+        Where the statistics come from: "volume" (measured once per volume, see `calibration`) or "frozen"
+        (those stored with the weights).
     lineage : dict
         What it was trained from: command, seed, data, commit, seconds, parent.
     metrics : dict
@@ -143,6 +145,8 @@ def _check(card: CheckpointCard) -> None:
     low, high = (float(bound) for bound in card.voxel_size_um["anisotropy"])
     if not low < high:
         raise ValueError("anisotropy range is empty")
+    if card.normalisation not in NORMALISATIONS:
+        raise ValueError(f"normalisation is not one of {NORMALISATIONS}")
     if card.padding not in PADDINGS:
         raise ValueError(f"padding is not one of {PADDINGS}")
     if any(not 0 <= side <= 4096 for side in card.halo):

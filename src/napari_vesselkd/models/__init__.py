@@ -4,6 +4,8 @@ from napari_vesselkd.models.normalisation import (
     fold_normalisation,
     freeze_statistics,
     is_frozen,
+    set_statistics,
+    statistics_of,
     thaw_statistics,
 )
 from napari_vesselkd.models.reach import measure_reach
@@ -16,5 +18,7 @@ __all__ = [
     "freeze_statistics",
     "is_frozen",
     "measure_reach",
+    "set_statistics",
+    "statistics_of",
     "thaw_statistics",
 ]

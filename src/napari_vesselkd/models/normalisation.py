@@ -72,26 +72,38 @@ def is_frozen(model: nn.Module) -> bool:
 
 @torch.no_grad()
 def freeze_statistics(model: nn.Module, patches: Iterable[Tensor]) -> None:
-    """Fix the statistics of every normalisation of `model` to their values over `patches`.
+    """Fix the statistics of every normalisation of `model` to their values over all `patches` together.
 
-    Layer by layer from the input on, each one measured with those before it already frozen, so that the
-    frozen net sees exactly the statistics it normalises with.
+    One pass: each layer is fixed the moment its input arrives, so that the next one is measured on exactly
+    what the frozen net will give it.
 
     Parameters
     ----------
     model : nn.Module
         With `FreezableGroupNorm` layers; it is left in the mode (train, eval) it had.
     patches : iterable of Tensor
-        Each (B, C, Z, Y, X) float32 in [0, 1], on the model's device. All of them weigh by their voxels.
+        Each (B, C, Z, Y, X) float32 in [0, 1] of one shape, on the model's device.
     """
-    samples = list(patches)
     thaw_statistics(model)
-    for norm in _in_order_of_use(model, samples[0]):
-        moments = _Moments(norm)
-        for sample in samples:
-            model(sample)
-        moments.close()
-        norm.freeze(*moments.statistics())
+    hooks = [norm.register_forward_pre_hook(_freeze_on) for norm in _norms(model)]
+    try:
+        model(torch.cat(list(patches)))
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def statistics_of(model: nn.Module) -> list[list[list[float]]]:
+    """Return the frozen statistics as plain numbers: [mean, variance], each (C,), of each normalisation."""
+    return [[norm.mean.tolist(), norm.variance.tolist()] for norm in _norms(model)]
+
+
+@torch.no_grad()
+def set_statistics(model: nn.Module, statistics: list[list[list[float]]]) -> None:
+    """Freeze `model` with what `statistics_of` returned for a model of the same shape."""
+    for norm, (mean, variance) in zip(_norms(model), statistics, strict=True):
+        repeats = norm.num_channels // norm.num_groups
+        norm.freeze(torch.tensor(mean[::repeats]), torch.tensor(variance[::repeats]))
 
 
 def thaw_statistics(model: nn.Module) -> None:
@@ -120,43 +132,14 @@ def fold_normalisation(model: nn.Module) -> nn.Module:
     return folded
 
 
-class _Moments:
-    """Accumulates mean and variance per group of what enters one layer."""
-
-    def __init__(self, norm: FreezableGroupNorm) -> None:
-        self.groups = norm.num_groups
-        self.count = 0
-        self.sum = torch.zeros(self.groups, dtype=torch.float64)
-        self.squares = torch.zeros(self.groups, dtype=torch.float64)
-        self.handle = norm.register_forward_pre_hook(self._add)
-
-    def _add(self, _module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        x = cast(Tensor, inputs[0]).detach()
-        values = x.contiguous().reshape(x.shape[0], self.groups, -1).double()  # (B, G, C/G * V)
-        self.count += values.shape[0] * values.shape[2]
-        self.sum += values.sum(dim=(0, 2)).cpu()
-        self.squares += values.square().sum(dim=(0, 2)).cpu()
-
-    def statistics(self) -> tuple[Tensor, Tensor]:
-        mean = self.sum / self.count
-        variance = (self.squares / self.count - mean.square()).clamp_min(0)
-        return mean.float(), variance.float()
-
-    def close(self) -> None:
-        self.handle.remove()
+def _freeze_on(norm: nn.Module, inputs: tuple[Any, ...]) -> None:
+    layer, x = cast(FreezableGroupNorm, norm), cast(Tensor, inputs[0])
+    values = x.movedim(1, 0).reshape(layer.num_groups, -1).double()  # (G, B * C/G * V)
+    layer.freeze(values.mean(dim=1).float(), values.var(dim=1, correction=0).float())
 
 
 def _norms(model: nn.Module) -> list[FreezableGroupNorm]:
     return [module for module in model.modules() if isinstance(module, FreezableGroupNorm)]
-
-
-def _in_order_of_use(model: nn.Module, sample: Tensor) -> list[FreezableGroupNorm]:
-    order: list[FreezableGroupNorm] = []
-    hooks = [norm.register_forward_pre_hook(lambda module, _: order.append(module)) for norm in _norms(model)]
-    model(sample)
-    for hook in hooks:
-        hook.remove()
-    return order
 
 
 def _absorb(convolution: nn.Module, norm: FreezableGroupNorm) -> None:

@@ -33,7 +33,7 @@ def sample_regions(
         return [Region.whole(size)]
     limit = as_shape([min(c, n) for c, n in zip(chunk, size, strict=True)])
     edge = _block_shape(limit, max(1, voxels // blocks))
-    cells = _grid(as_shape([-(-n // e) for n, e in zip(size, edge, strict=True)]), blocks)
+    cells = even_grid(as_shape([-(-n // e) for n, e in zip(size, edge, strict=True)]), blocks)
     rng = np.random.default_rng(seed)
     regions = []
     for index in np.ndindex(*cells):
@@ -68,7 +68,7 @@ def _block_shape(limit: Shape, voxels: int) -> Shape:
     return as_shape(edges)
 
 
-def _grid(available: Shape, blocks: int) -> Shape:
+def even_grid(available: Shape, blocks: int) -> Shape:
     """Return a grid of at most `blocks` cells, as many per axis as its length in blocks deserves."""
     cells = [1, 1, 1]
     while True:
