@@ -74,7 +74,7 @@ def test_a_single_slice_can_be_filled():
     assert valid.sum() == 16
 
 
-def test_the_window_is_the_volumes_not_the_patchs(pool):
+def test_the_window_is_that_of_the_volume_not_of_the_patch(pool):
     """A window per patch would stretch every patch to the full range."""
     source = patches(pool, thin=0.0, augment=QUIET, shape=(8, 8, 8), upper=(99.0, 99.0))
     tops = torch.cat([source(step).image.amax(dim=(1, 2, 3, 4)) for step in range(20)])
