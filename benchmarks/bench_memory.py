@@ -22,7 +22,9 @@ from napari_vesselkd.volume import create_multiscale
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--block", type=int, default=128)
     parser.add_argument("--checkpoint", default="student-isotropic")
     parser.add_argument("--precision", default="fp32")
@@ -54,7 +56,8 @@ def run(options: argparse.Namespace) -> None:
 
 
 def make(path: Path, side: int) -> None:
-    level = create_multiscale(path, (side,) * 3, np.uint16, voxel_size_um=(1, 1, 1), levels=1)[0]
+    shape, chunk = (side,) * 3, (64, 64, 64)
+    level = create_multiscale(path, shape, np.uint16, voxel_size_um=(1, 1, 1), levels=1, chunk=chunk)[0]
     tile = vessels((128, 128, 128))
     for place in Region.whole((side,) * 3).pieces(tile.shape):
         level[place.slices] = tile

@@ -118,7 +118,7 @@ def in_blocks(model, card, volume, window, settings) -> np.ndarray:
     work = BlockWork(volume, window, card.padding, grid, predictor, store, card.threshold, False)
     labels = np.zeros(volume.shape, np.uint8)
     for job in work.jobs(blocks_in_order(grid)):
-        voxels = work.read(job)
+        voxels = work.read_ahead(job)
         if job.block is None:
             work.make_context(job, voxels)
         else:

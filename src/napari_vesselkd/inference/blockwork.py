@@ -25,7 +25,7 @@ from napari_vesselkd.models.streaming import BlockPlan
 from napari_vesselkd.volume import IntensityWindow, Volume
 
 REMEMBERED = 64
-SLAB_VOXELS = 1 << 18
+SLAB_VOXELS = 1 << 16
 LEAST_CONTEXT_SIDE = 128
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -83,6 +83,7 @@ class BlockWork:
     probability: bool
     largest: float = math.inf
     known: OrderedDict[tuple[Any, ...], Any] = field(default_factory=OrderedDict)
+    buffers: list[Floats] = field(default_factory=lambda: [np.empty(0, np.float32)] * 2)
 
     def jobs(self, blocks: Iterable[Block]) -> Iterator[Job]:
         """Yield what is to do for `blocks`: the context each still needs, then the block."""
@@ -94,7 +95,22 @@ class BlockWork:
     def read(self, job: Job) -> Floats | None:
         """Return the job's voxels (z, y, x) scaled to [0, 1], or None where memory does not allow it."""
         try:
-            return scaled(read_block(self.volume, job.voxels, self.padding), self.window)
+            raw = read_block(self.volume, job.voxels, self.padding)
+            return scaled(raw, self.window, np.empty(raw.shape, np.float32))
+        except MemoryError:
+            return None
+
+    def read_ahead(self, job: Job) -> Floats | None:
+        """Do the same into one of two buffers in turn: the result of the call before the last is gone.
+
+        Fresh memory would be faulted in page by page each time, which takes longer than the scaling.
+        """
+        try:
+            if self.buffers[0].size < job.voxels.size:
+                self.buffers[0] = np.empty(job.voxels.size, np.float32)
+            self.buffers.reverse()
+            raw = read_block(self.volume, job.voxels, self.padding)
+            return scaled(raw, self.window, self.buffers[1][: raw.size].reshape(raw.shape))
         except MemoryError:
             return None
 
@@ -223,9 +239,8 @@ class BlockWork:
         )
 
 
-def scaled(raw: npt.NDArray[Any], window: IntensityWindow) -> Floats:
+def scaled(raw: npt.NDArray[Any], window: IntensityWindow, result: Floats) -> Floats:
     """Apply the intensity window slab by slab, so that its intermediate arrays stay in the cache."""
-    result = np.empty(raw.shape, np.float32)
     step = max(1, SLAB_VOXELS // max(1, math.prod(raw.shape[1:])))
     for low in range(0, raw.shape[0], step):
         result[low : low + step] = window.apply(raw[low : low + step])

@@ -10,6 +10,7 @@ import psutil
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 KEEP_BYTES = 1 << 30
+LARGE_ARRAY_BYTES = 1 << 20
 
 
 def memory_at_hand(device: str) -> int:
@@ -34,6 +35,18 @@ def keep_freed_memory() -> bool:
     return bool(libc.mallopt(M_MMAP_THRESHOLD, KEEP_BYTES)) and bool(
         libc.mallopt(M_TRIM_THRESHOLD, KEEP_BYTES)
     )
+
+
+@cache
+def return_freed_memory() -> bool:
+    """Let glibc give large freed arrays back to the system at once, so that memory does not creep up.
+
+    For engines that keep their own buffers; by default the threads' heaps keep pieces of what was freed, which
+    adds up to 100 MB. Returns whether it could be set.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    return bool(ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_ARRAY_BYTES))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

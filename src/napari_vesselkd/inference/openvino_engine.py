@@ -16,7 +16,7 @@ from torch import nn
 
 from napari_vesselkd.geometry import Shape
 from napari_vesselkd.inference.devices import Backend, openvino_core
-from napari_vesselkd.inference.memory import is_out_of_memory
+from napari_vesselkd.inference.memory import is_out_of_memory, return_freed_memory
 from napari_vesselkd.models.streaming import BlockPlan, StreamingStudent
 
 Node = Any
@@ -38,6 +38,7 @@ class OpenVinoEngine:
     """
 
     def __init__(self, student: StreamingStudent, backend: Backend, threads: int | None = None) -> None:
+        return_freed_memory()
         self.student = student
         self.settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": PRECISION_HINTS[backend.precision],
@@ -77,7 +78,9 @@ class OpenVinoEngine:
     def _infer(self, kind: Any, *inputs: npt.NDArray[Any]) -> Any:
         if kind not in self._requests:
             graph = context_graph(self.student) if kind == "context" else block_graph(self.student, kind)
-            self._requests[kind] = openvino_core().compile_model(graph, "CPU", self.settings).create_infer_request()
+            self._requests[kind] = (
+                openvino_core().compile_model(graph, "CPU", self.settings).create_infer_request()
+            )
         request = self._requests[kind]
         request.infer(dict(enumerate(inputs)), share_inputs=True)
         return request.get_output_tensor(0).data[0]

@@ -20,6 +20,7 @@ from torch import nn
 
 from napari_vesselkd.blocks import Block, blocks_in_order
 from napari_vesselkd.blocks.order import Focus
+from napari_vesselkd.checkpoints.calibration import calibrate
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.inference.blockwork import BlockWork, Job
 from napari_vesselkd.inference.config import SegmentConfig
@@ -28,6 +29,7 @@ from napari_vesselkd.inference.outputs import Output, open_output, record_of, re
 from napari_vesselkd.inference.planning import Plan, describe, make_plan
 from napari_vesselkd.inference.predictor import Predictor
 from napari_vesselkd.inference.reports import BlockDone, SegmentFinished
+from napari_vesselkd.models import set_statistics, statistics_of
 from napari_vesselkd.reports import Notice, Report
 from napari_vesselkd.volume import (
     IntensityWindow,
@@ -115,6 +117,7 @@ def _run(plan: Plan, path: Path, focus: Focus) -> Iterator[Report]:
 def _blocks(plan: Plan, model: nn.Module, target: Output, focus: Focus, began: float) -> Iterator[Report]:
     window = _window(plan, target)
     yield from _notices(plan, window)
+    _fix_statistics(plan, model, window, target)
     work = _work(plan, model, window)
     record, total, memory = target.record, len(plan.grid), work.largest
     done = resumed = total - sum(record.missing(block.target) is not None for block in plan.grid)
@@ -123,7 +126,7 @@ def _blocks(plan: Plan, model: nn.Module, target: Output, focus: Focus, began: f
 
         def prefetch() -> Ahead | None:
             job = next(waiting, None)
-            return None if job is None else (job, reader.submit(work.read, job))
+            return None if job is None else (job, reader.submit(work.read_ahead, job))
 
         def finished(written: Written) -> BlockDone:
             written.future.result()
@@ -142,6 +145,8 @@ def _blocks(plan: Plan, model: nn.Module, target: Output, focus: Focus, began: f
             if work.largest < memory:
                 memory = work.largest
                 yield Notice("Memory ran out; going on with smaller blocks, the result stays the same")
+            if behind is not None:
+                behind.future.result()  # a full disk ends the run before more is written
             place = job.block.target
             future = writer.submit(target.write, place, found.labels, found.probability)
             before, behind = behind, Written(future, place, int(np.count_nonzero(found.labels)))
@@ -187,6 +192,18 @@ def _window(plan: Plan, target: Output) -> IntensityWindow:
     window = measure_intensity_window(plan.volume, lower=lower, upper=plan.upper)
     target.record.save(window=window.__dict__)
     return window
+
+
+def _fix_statistics(plan: Plan, model: nn.Module, window: IntensityWindow, target: Output) -> None:
+    """Give the model the volume's statistics, measured in the output's first run and kept in the record."""
+    card, kept = plan.checkpoint.card, target.record.values.get("statistics")
+    if card.normalisation != "volume":
+        return
+    if kept is None:
+        calibrate(model, plan.volume, window, stride=plan.grid.multiple, padding=card.padding)
+        target.record.save(statistics=statistics_of(model))
+    else:
+        set_statistics(model, kept)
 
 
 def _notices(plan: Plan, window: IntensityWindow) -> Iterator[Notice]:
