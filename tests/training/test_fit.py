@@ -117,3 +117,10 @@ def test_the_student_overfits_one_phantom_patch(tmp_path):
         found = torch.sigmoid(net(image)) > 0.5
     dice = 2 * (found & (label > 0)).sum() / (found.sum() + label.sum())
     assert dice > 0.95
+
+
+def test_statistics_may_stay_live_until_the_end(tmp_path):
+    config = FitConfig(steps=6, warmup=2, calibration=2, freeze_at=1.0, report_every=2)
+    net = model()
+    states = [is_frozen(net) for _ in fit(net, batch_of, segmentation_loss, config, tmp_path / "state")]
+    assert states == [False] * 3 and is_frozen(net)

@@ -25,16 +25,17 @@ import numpy as np
 import torch
 
 from napari_vesselkd.checkpoints import CheckpointCard, save_checkpoint
+from napari_vesselkd.checkpoints.calibration import calibrate
 from napari_vesselkd.geometry import Shape, as_shape
 from napari_vesselkd.measure import evaluate
-from napari_vesselkd.models import Student, StudentConfig, is_frozen, measure_reach
+from napari_vesselkd.models import Student, StudentConfig, measure_reach, set_statistics, statistics_of
 from napari_vesselkd.models.streaming import StreamingStudent, exact_reach
 from napari_vesselkd.phantoms import PhantomConfig, make_phantom
 from napari_vesselkd.reports import Report
 from napari_vesselkd.training.fit import FitConfig, fit
 from napari_vesselkd.training.losses import LossConfig, segmentation_loss
 from napari_vesselkd.training.patches import PatchConfig, PhantomPatches, fill_pool
-from napari_vesselkd.volume import IntensityWindow
+from napari_vesselkd.volume import IntensityWindow, volume_from_arrays
 
 HELD_OUT = 1_000_000
 IN_PLANE_UM = (0.6, 2.6)
@@ -65,10 +66,10 @@ class Recipe:
     trained: tuple[float, float]
     model: StudentConfig
     phantom_shape: Shape = (32, 160, 160)
-    phantoms: int = 600
+    phantoms: int = 400
     held_out: int = 24
     upper: float = 99.0
-    threshold: float = 0.3
+    threshold: float = 0.4
     seed: int = 0
     patches: PatchConfig = field(default_factory=PatchConfig)
     fit: FitConfig = field(default_factory=FitConfig)
@@ -83,7 +84,7 @@ RECIPES = {
         trained=(1.6, 7.0),
         model=StudentConfig(stem_stride=(1, 2, 2), strides=((1, 2, 2), 2, 2, 2)),
         patches=PatchConfig(shape=(16, 128, 128), batch=3, thin=0.4, upper=(95.0, 99.5)),
-        fit=FitConfig(steps=2600),
+        fit=FitConfig(steps=1600, freeze_at=1.0),
     ),
     "isotropic": Recipe(
         name="student-isotropic",
@@ -93,7 +94,7 @@ RECIPES = {
         model=StudentConfig(),
         phantom_shape=(80, 112, 112),
         patches=PatchConfig(shape=(64, 64, 64), thin=0.2, upper=(95.0, 99.5)),
-        fit=FitConfig(steps=2600),
+        fit=FitConfig(steps=1600, freeze_at=1.0),
     ),
 }
 
@@ -149,7 +150,7 @@ def describe(model: Student, recipe: Recipe) -> CheckpointCard:
         padding="reflect",
         calibration={"threshold": recipe.threshold, "temperature": 1.0},
         halo=exact_reach(StreamingStudent(model).strides),
-        normalisation="frozen" if is_frozen(model) else "live",
+        normalisation="volume",
         metrics={
             "held_out_phantoms": held_out_scores(model, recipe),
             "label_reach": label_reach(model, recipe),
@@ -160,15 +161,20 @@ def describe(model: Student, recipe: Recipe) -> CheckpointCard:
 
 @torch.no_grad()
 def held_out_scores(model: Student, recipe: Recipe) -> dict[str, Any]:
-    """Return mean Dice and clDice on phantoms that were not trained on."""
-    scores = []
+    """Return mean Dice and clDice on phantoms that were not trained on, calibrated as inference does it."""
+    scores, trained = [], statistics_of(model)
     for number in range(recipe.held_out):
         phantom = make_phantom(phantom_config(recipe, HELD_OUT + number))
-        probability = _probability(model, _windowed(phantom.image, recipe.upper))
+        size = phantom.voxel_size_um
+        volume = volume_from_arrays([phantom.image], voxel_size_um=size, name=f"phantom {number}")
+        window = _window(phantom.image, recipe.upper)
+        calibrate(model, volume, window, stride=as_shape(model.total_stride), padding="reflect")
+        probability = _probability(model, window.apply(phantom.image))
         scores.append(evaluate(probability >= recipe.threshold, phantom.label > 0))
+    set_statistics(model, trained)
     return {
         "count": len(scores),
-        "dice": round(float(np.mean([score.dice for score in scores])), 4),
+        "dice": round(float(np.nanmean([score.dice for score in scores])), 4),
         "cldice": round(float(np.nanmean([score.cldice for score in scores])), 4),
     }
 
@@ -179,14 +185,14 @@ def label_reach(model: Student, recipe: Recipe) -> list[int]:
     found = []
     for number in range(3):
         config = replace(phantom_config(recipe, HELD_OUT + number), shape=shape)
-        image = _windowed(make_phantom(config).image, recipe.upper)
-        volume = torch.from_numpy(image)[None, None]
+        image = make_phantom(config).image
+        volume = torch.from_numpy(_window(image, recipe.upper).apply(image))[None, None]
         found.append(measure_reach(model, volume, threshold=recipe.threshold))
     return [max(axis) for axis in zip(*found, strict=True)]
 
 
-def _windowed(image: Any, upper: float) -> np.ndarray[Any, np.dtype[np.float32]]:
-    return IntensityWindow(float(image.min()), float(np.percentile(image, upper))).apply(image)
+def _window(image: Any, upper: float) -> IntensityWindow:
+    return IntensityWindow(float(image.min()), float(np.percentile(image, upper)))
 
 
 def _probability(model: Student, image: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, Any]:

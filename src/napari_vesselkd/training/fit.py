@@ -17,7 +17,7 @@ from time import monotonic
 import torch
 from torch import Tensor, nn
 
-from napari_vesselkd.models import freeze_statistics
+from napari_vesselkd.models import freeze_statistics, is_frozen
 from napari_vesselkd.reports import Progress, Report
 from napari_vesselkd.training.patches import Batch
 from napari_vesselkd.training.state import Parts, read_state, write_state
@@ -37,12 +37,10 @@ class FitConfig:
         Of Adam, at its highest, after `warmup` steps.
     schedule, final_share : {"cosine", "exponential"}, float
         How it falls to that share of itself; the paper's is exponential.
-    clip : float
-        Largest norm of the gradient.
-    average : float
-        Decay of the exponential moving average of the weights, which is what is kept; 0 for none.
+    clip, average : float
+        Largest norm of the gradient; decay of the moving average of the weights, which is what is kept.
     freeze_at : float
-        Share of the steps after which the normalisation's statistics are fixed; the rest trains with them.
+        Share of the steps after which normalisation statistics are fixed and trained with; 1: at the end.
     calibration : int
         Batches over which they are measured.
     save_every, report_every : int
@@ -98,9 +96,10 @@ def fit(
             if step + 1 < config.steps:
                 coming = ahead.submit(batch_of, step + 1)
             if step == freeze_step:
-                calibration = [_to(batch_of(-1 - n), device).image for n in range(config.calibration)]
                 model.load_state_dict(average.state_dict())
-                freeze_statistics(model, calibration)
+                freeze_statistics(
+                    model, [_to(batch_of(-1 - n), device).image for n in range(config.calibration)]
+                )
                 average.load_state_dict(model.state_dict())
 
             rate = learning_rate(step, config)
@@ -123,6 +122,8 @@ def fit(
                 losses.clear()
                 yield FitProgress(done, config.steps, "steps", monotonic() - started, first, mean, rate)
     model.load_state_dict(average.state_dict())
+    if not is_frozen(model):
+        freeze_statistics(model, [_to(batch_of(-1 - n), device).image for n in range(config.calibration)])
     model.eval()
 
 
