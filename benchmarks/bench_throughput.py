@@ -1,8 +1,8 @@
 """Throughput, halo included, against MONAI's sliding window with the same net.
 
 Promise: fp32 at least 6x (batch 1) and 3x (batch 4), best precision at least 12x and 5x. CPU seconds of one
-process and one thread each, on a volume in memory: MONAI from scaled voxels, ours from raw ones, to labels; then
-the whole of `segment()`, with sampling, writing and pyramid.
+process and one thread each, on a volume in memory: MONAI from scaled voxels, ours from raw ones, to labels;
+then the whole of `segment()`, with sampling, writing and pyramid.
 
     python benchmarks/bench_throughput.py [--shape 512,512,512] [--block 256] [--halo N] [--checkpoint NAME]
 """
@@ -20,6 +20,7 @@ import torch
 
 from napari_vesselkd.blocks import BlockGrid, blocks_in_order
 from napari_vesselkd.checkpoints import CheckpointRegistry
+from napari_vesselkd.checkpoints.calibration import calibrate
 from napari_vesselkd.geometry import as_shape
 from napari_vesselkd.inference import SegmentConfig, segment
 from napari_vesselkd.inference.blockwork import BlockWork
@@ -41,6 +42,8 @@ def main() -> None:
     window = measure_intensity_window(volume)
     voxels = window.apply(raw)
     torch.set_num_threads(1)
+    if checkpoint.card.normalisation == "volume":
+        calibrate(model, volume, window, stride=model.total_stride, padding=checkpoint.card.padding)
     print(f"{checkpoint.card.name}, {'x'.join(map(str, shape))}, block {options.block}, one thread")
     monai = {batch: rate(lambda b=batch: sliding_window(model, voxels, b), voxels) for batch in (1, 4)}
     for batch, found in monai.items():

@@ -1,7 +1,8 @@
 """Voxels that differ between blocks and one pass over the whole volume. Promise: 0 at the recommended halo.
 
 The recommended halo is the exact reach of the net. The whole volume is also passed through the net in eager
-PyTorch, another implementation: there, only voxels whose logit is at the threshold to seven digits may differ.
+PyTorch, another implementation: there, only voxels whose logit is at the threshold to seven digits may
+differ.
 
     python benchmarks/bench_tiling.py [--shape 320,320,320] [--halos 32,64,96] [--checkpoint NAME]
 """
@@ -15,6 +16,7 @@ import torch
 from bench_throughput import in_blocks, vessels
 
 from napari_vesselkd.checkpoints import CheckpointRegistry
+from napari_vesselkd.checkpoints.calibration import calibrate
 from napari_vesselkd.geometry import as_shape
 from napari_vesselkd.inference import SegmentConfig
 from napari_vesselkd.inference.planning import strides_of
@@ -44,6 +46,8 @@ def main() -> None:
     for name, raw in (("dense", dense), ("half empty", half)):
         volume = volume_from_arrays([raw], voxel_size_um=(1, 1, 1), name=name)
         window = measure_intensity_window(volume)
+        if card.normalisation == "volume":
+            calibrate(model, volume, window, stride=model.total_stride, padding=card.padding)
 
         def labels(block: int, halo: int | None, volume=volume, window=window) -> np.ndarray:
             settings = SegmentConfig(block=block, halo=halo, precision=options.precision, threads=1)
@@ -59,8 +63,8 @@ def main() -> None:
             for block in (int(side) for side in options.blocks.split(",")):
                 differ = np.count_nonzero(labels(block, halo) != whole)
                 print(
-                    f"  {name}, block {block}, halo {halo or 'recommended'}: {differ} of {whole.size} voxels differ "
-                    f"({whole.mean():.1%} vessel)",
+                    f"  {name}, block {block}, halo {halo or 'recommended'}: "
+                    f"{differ} of {whole.size} voxels differ ({whole.mean():.1%} vessel)",
                     flush=True,
                 )
 

@@ -41,8 +41,8 @@ def keep_freed_memory() -> bool:
 def return_freed_memory() -> bool:
     """Let glibc give large freed arrays back to the system at once, so that memory does not creep up.
 
-    For engines that keep their own buffers; by default the threads' heaps keep pieces of what was freed, which
-    adds up to 100 MB. Returns whether it could be set.
+    For engines that keep their own buffers; by default the threads' heaps keep pieces of what was freed,
+    which adds up to 100 MB. Returns whether it could be set.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

@@ -112,6 +112,12 @@ def make_plan(volume: Volume, config: SegmentConfig, record: RunRecord | None = 
     registry = CheckpointRegistry()
     automatic = config.checkpoint == "auto"
     checkpoint = registry.choose(volume.voxel_size_um) if automatic else registry.get(config.checkpoint)
+    if checkpoint.card.normalisation == "live":
+        raise CheckpointError(
+            "The checkpoint's normalisation is live: its result would depend on the blocks",
+            value=checkpoint.card.name,
+            remedy="Freeze its statistics, or choose another checkpoint",
+        )
     region = config.region_in(volume.shape)
     backend = _backend(config, record)
     strides = strides_of(checkpoint.card.config)

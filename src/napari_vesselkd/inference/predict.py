@@ -20,25 +20,16 @@ from torch import nn
 
 from napari_vesselkd.blocks import Block, blocks_in_order
 from napari_vesselkd.blocks.order import Focus
-from napari_vesselkd.checkpoints.calibration import calibrate
 from napari_vesselkd.geometry import Region
-from napari_vesselkd.inference.blockwork import BlockWork, Job
+from napari_vesselkd.inference.blockwork import Job
 from napari_vesselkd.inference.config import SegmentConfig
-from napari_vesselkd.inference.context import context_store
 from napari_vesselkd.inference.outputs import Output, open_output, record_of, remove_output, store_path
 from napari_vesselkd.inference.planning import Plan, describe, make_plan
 from napari_vesselkd.inference.predictor import Predictor
+from napari_vesselkd.inference.preparation import fix_statistics, notices, window_of, work_of
 from napari_vesselkd.inference.reports import BlockDone, SegmentFinished
-from napari_vesselkd.models import set_statistics, statistics_of
 from napari_vesselkd.reports import Notice, Report
-from napari_vesselkd.volume import (
-    IntensityWindow,
-    Volume,
-    check_disk_space,
-    claim_output,
-    measure_intensity_window,
-    open_volume,
-)
+from napari_vesselkd.volume import Volume, check_disk_space, claim_output, open_volume
 
 Ahead = tuple[Job, Future[npt.NDArray[np.float32] | None]]
 
@@ -115,10 +106,13 @@ def _run(plan: Plan, path: Path, focus: Focus) -> Iterator[Report]:
 
 
 def _blocks(plan: Plan, model: nn.Module, target: Output, focus: Focus, began: float) -> Iterator[Report]:
-    window = _window(plan, target)
-    yield from _notices(plan, window)
-    _fix_statistics(plan, model, window, target)
-    work = _work(plan, model, window)
+    window = window_of(plan, target)
+    yield from notices(plan, window)
+    fix_statistics(plan, model, window, target)
+    predictor = Predictor(
+        model, plan.checkpoint.card.calibration["temperature"], plan.backend, plan.config.threads
+    )
+    work = work_of(plan, predictor, window)
     record, total, memory = target.record, len(plan.grid), work.largest
     done = resumed = total - sum(record.missing(block.target) is not None for block in plan.grid)
     waiting = work.jobs(_missing(plan, target, focus))
@@ -159,64 +153,12 @@ def _blocks(plan: Plan, model: nn.Module, target: Output, focus: Focus, began: f
                 behind = None
 
 
-def _work(plan: Plan, model: nn.Module, window: IntensityWindow) -> BlockWork:
-    card, grid = plan.checkpoint.card, plan.grid
-    predictor = Predictor(model, card.calibration["temperature"], plan.backend, plan.config.threads)
-    store = context_store(grid.extended.shape, predictor.strides)
-    return BlockWork(
-        plan.volume,
-        window,
-        card.padding,
-        grid,
-        predictor,
-        store,
-        plan.threshold,
-        plan.config.probability,
-    )
-
-
 def _missing(plan: Plan, target: Output, focus: Focus) -> Iterator[Block]:
     """Yield what is left to do of each block, in order."""
     for block in blocks_in_order(plan.grid, focus):
         left = target.record.missing(block.target)
         if left is not None:
             yield plan.grid.part(block, left)
-
-
-def _window(plan: Plan, target: Output) -> IntensityWindow:
-    """Return the intensity window of the output's first run, measured then and kept in the record."""
-    kept = target.record.values.get("window")
-    if kept is not None:
-        return IntensityWindow(**kept)
-    lower = float(plan.checkpoint.card.intensity["lower"])
-    window = measure_intensity_window(plan.volume, lower=lower, upper=plan.upper)
-    target.record.save(window=window.__dict__)
-    return window
-
-
-def _fix_statistics(plan: Plan, model: nn.Module, window: IntensityWindow, target: Output) -> None:
-    """Give the model the volume's statistics, measured in the output's first run and kept in the record."""
-    card, kept = plan.checkpoint.card, target.record.values.get("statistics")
-    if card.normalisation != "volume":
-        return
-    if kept is None:
-        calibrate(model, plan.volume, window, stride=plan.grid.multiple, padding=card.padding)
-        target.record.save(statistics=statistics_of(model))
-    else:
-        set_statistics(model, kept)
-
-
-def _notices(plan: Plan, window: IntensityWindow) -> Iterator[Notice]:
-    name = plan.volume.name
-    if window.constant:
-        yield Notice(f"{name} is constant ({window.low:g} wherever it was sampled): no vessels to expect")
-    if window.non_finite > 0:
-        yield Notice(
-            f"{name} holds NaN or infinite voxels ({100 * window.non_finite:.2g} % of a sample); taken as 0"
-        )
-    missing = plan.volume.missing_chunks()
-    if missing:
-        yield Notice(f"{name} has {missing} chunks that are not stored; they read as the fill value")
 
 
 def _finished(plan: Plan, target: Output, began: float, *, resumed: bool) -> SegmentFinished:

@@ -1,0 +1,67 @@
+"""What a run measures before its first block, and keeps in its record so that a resumed run is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import nn
+
+from napari_vesselkd.checkpoints.calibration import calibrate
+from napari_vesselkd.inference.blockwork import BlockWork
+from napari_vesselkd.inference.context import context_store
+from napari_vesselkd.inference.outputs import Output
+from napari_vesselkd.inference.planning import Plan
+from napari_vesselkd.inference.predictor import Predictor
+from napari_vesselkd.models import set_statistics, statistics_of
+from napari_vesselkd.reports import Notice
+from napari_vesselkd.volume import IntensityWindow, measure_intensity_window
+
+
+def window_of(plan: Plan, target: Output) -> IntensityWindow:
+    """Return the intensity window of the output's first run, measured then and kept in the record."""
+    kept = target.record.values.get("window")
+    if kept is not None:
+        return IntensityWindow(**kept)
+    lower = float(plan.checkpoint.card.intensity["lower"])
+    window = measure_intensity_window(plan.volume, lower=lower, upper=plan.upper)
+    target.record.save(window=window.__dict__)
+    return window
+
+
+def fix_statistics(plan: Plan, model: nn.Module, window: IntensityWindow, target: Output) -> None:
+    """Give the model the volume's statistics, measured in the output's first run and kept in the record."""
+    card, kept = plan.checkpoint.card, target.record.values.get("statistics")
+    if card.normalisation != "volume":
+        return
+    if kept is None:
+        calibrate(model, plan.volume, window, stride=plan.grid.multiple, padding=card.padding)
+        target.record.save(statistics=statistics_of(model))
+    else:
+        set_statistics(model, kept)
+
+
+def notices(plan: Plan, window: IntensityWindow) -> Iterator[Notice]:
+    """Yield what the user should know about the volume."""
+    name = plan.volume.name
+    if window.constant:
+        yield Notice(f"{name} is constant ({window.low:g} wherever it was sampled): no vessels to expect")
+    if window.non_finite > 0:
+        share = f"{100 * window.non_finite:.2g} % of a sample"
+        yield Notice(f"{name} holds NaN or infinite voxels ({share}); they are taken as 0")
+    missing = plan.volume.missing_chunks()
+    if missing:
+        yield Notice(f"{name} has {missing} chunks that are not stored; they read as the fill value")
+
+
+def work_of(plan: Plan, predictor: Predictor, window: IntensityWindow) -> BlockWork:
+    """Return the work of a run on its blocks."""
+    return BlockWork(
+        plan.volume,
+        window,
+        plan.checkpoint.card.padding,
+        plan.grid,
+        predictor,
+        context_store(plan.grid.extended.shape, predictor.strides),
+        plan.threshold,
+        plan.config.probability,
+    )
