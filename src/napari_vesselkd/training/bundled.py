@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -69,7 +70,7 @@ class Recipe:
     phantoms: int = 400
     held_out: int = 24
     upper: float = 99.0
-    threshold: float = 0.4
+    threshold: float = 0.5
     seed: int = 0
     patches: PatchConfig = field(default_factory=PatchConfig)
     fit: FitConfig = field(default_factory=FitConfig)
@@ -101,28 +102,38 @@ RECIPES = {
 
 def make_bundled(recipe: Recipe, out: Path, *, workers: int = 1, command: str = "") -> Iterator[Report]:
     """Train the recipe's student; write its checkpoint and card to `out`, intermediate files to out/run."""
-    started = time.monotonic()
     run = out / "run" / recipe.name
-    phantom_of = partial(phantom_config, recipe)
-    seeds = [recipe.seed * HELD_OUT * 2 + n for n in range(recipe.phantoms)]
-    yield from fill_pool(run / "phantoms", phantom_of, seeds, workers)
-    torch.manual_seed(recipe.seed)
-    model = Student(recipe.model)
-    patches = PhantomPatches(run / "phantoms", seeds, recipe.patches, recipe.seed)
-    loss_of = partial(segmentation_loss, config=recipe.loss)
-    yield from fit(model, patches, loss_of, recipe.fit, run / "state.safetensors")
-    card = describe(model, recipe)
+    with _timed(run / "seconds.txt"):
+        seeds = [recipe.seed * HELD_OUT * 2 + n for n in range(recipe.phantoms)]
+        yield from fill_pool(run / "phantoms", partial(phantom_config, recipe), seeds, workers)
+        torch.manual_seed(recipe.seed)
+        model = Student(recipe.model)
+        patches = PhantomPatches(run / "phantoms", seeds, recipe.patches, recipe.seed)
+        loss_of = partial(segmentation_loss, config=recipe.loss)
+        yield from fit(model, patches, loss_of, recipe.fit, run / "state.safetensors")
     lineage = {
         "command": command,
         "seed": recipe.seed,
         "data": f"{recipe.phantoms} phantoms of napari_vesselkd.phantoms, no real volume",
         "commit": _commit(),
-        "seconds": round(time.monotonic() - started),
+        "seconds": round(float((run / "seconds.txt").read_text())),
         "parent": None,
         "recipe": json.loads(json.dumps(asdict(recipe))),
         "torch": torch.__version__,
     }
-    save_checkpoint(out / recipe.name, model, replace(card, lineage=lineage))
+    save_checkpoint(out / recipe.name, model, replace(describe(model, recipe), lineage=lineage))
+
+
+@contextmanager
+def _timed(total: Path) -> Iterator[None]:
+    """Add the time spent inside to the number of seconds in a file, also when it is interrupted."""
+    started = time.monotonic()
+    total.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        before = float(total.read_text()) if total.exists() else 0.0
+        total.write_text(f"{before + time.monotonic() - started:.1f}\n")
 
 
 def phantom_config(recipe: Recipe, seed: int) -> PhantomConfig:
