@@ -239,7 +239,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)
-    command = " ".join(["python -m napari_vesselkd.training.bundled", *(arguments or sys.argv[1:])])
+    words = ["DIR" if word == str(given.out) else word for word in arguments or sys.argv[1:]]
+    command = " ".join(["python -m napari_vesselkd.training.bundled", *words])
     for key in RECIPES if given.recipe == "all" else [given.recipe]:
         recipe = replace(RECIPES[key], seed=given.seed)
         if given.steps:
