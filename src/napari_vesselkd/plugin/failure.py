@@ -6,19 +6,20 @@ from dataclasses import dataclass
 from napari_vesselkd.errors import VesselKDError
 
 CONTROLS = {
-    "--restart": "“Start over” under Advanced",
+    "--restart": "“Start over”",
     "--voxel-size z,y,x": "the layer's scale",
     "--voxel-size": "the layer's scale",
-    "--threshold": "Threshold under Advanced",
-    "--precision": "Precision under Advanced",
-    "--device": "Device under Advanced",
-    "--block": "Block under Advanced",
-    "--halo": "Halo under Advanced",
+    "--threshold": "Threshold",
+    "--precision": "Precision",
+    "--device": "Device",
+    "--block": "Block",
+    "--halo": "Halo",
     "--region": "Region",
     "--checkpoint": "Checkpoint",
     "`vesselkd info` prints its shape": "its shape is shown under Volume",
     "`vesselkd checkpoints list` shows them": "the list under Checkpoint shows them",
 }
+ADVANCED = ("--restart", "--threshold", "--precision", "--device", "--block", "--halo")
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def describe_failure(error: BaseException) -> Failure:
 
 def _in_the_dock(remedy: str) -> str:
     """Return a remedy that names options of the command line in the words of the dock."""
+    advanced = any(option in remedy for option in ADVANCED)
     for option, control in CONTROLS.items():
         remedy = remedy.replace(option, control)
-    return remedy
+    return f"{remedy} (under Advanced)" if advanced else remedy

@@ -49,7 +49,9 @@ def style_sheet(theme_name: str) -> str:
     QFrame#{ERROR} {{ border-left: 3px solid {error}; }}
     QFrame#{NOTICE} QLabel, QFrame#{ERROR} QLabel {{ background: transparent; }}
     QPlainTextEdit#{CODE} {{ font-family: monospace; background: {panel}; border: none; }}
-    QToolButton#{SECTION} {{ border: none; color: {quiet}; font-weight: bold; padding: 2px 0px; }}
+    QToolButton#{SECTION}, QToolButton#{SECTION}:checked {{
+        border: none; background: transparent; color: {quiet}; font-weight: bold; padding: 2px 0px;
+    }}
     QPushButton:checked {{ background: {accent}; color: {on_accent}; }}
     QPushButton:checked:disabled {{ background: {_mix(theme.current.as_rgb_tuple()[:3], back, 0.5)}; }}
     QPushButton#{PRIMARY}:enabled {{ background: {accent}; color: {on_accent}; font-weight: bold; }}

@@ -1,6 +1,6 @@
 """A projection as the Look tab shows, saves and adds it; computed in a worker thread.
 
-Notation: `rgb` is (rows, columns, 3) uint8; `gray` is the raw maximum, (rows, columns).
+Notation: `gray` is the raw maximum, (rows, columns); `rgb` is the picture of it, (rows, columns, 3) uint8.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ import numpy as np
 from napari_vesselkd.geometry import AXES, Region
 from napari_vesselkd.plugin.layers import KEY, Shown, find_layer, placement
 from napari_vesselkd.plugin.look_state import choose_level, picture_size, region_at
-from napari_vesselkd.projections import contrast_window, mip, overlay, save_png
+from napari_vesselkd.projections import contrast_window, mip, picture, write_png
 from napari_vesselkd.projections.project import Axis
 from napari_vesselkd.volume import Volume
 
@@ -32,7 +32,7 @@ class Projection:
     gray : ndarray (rows, columns)
         Raw maximum at the level that was read.
     rgb : ndarray (rows, columns, 3) uint8
-        Contrast-stretched, with the labels over it.
+        Contrast-stretched, with the labels over it and a scale bar; square pixels, small ones enlarged.
     height_um, width_um : float
         Size in the world.
     """
@@ -60,7 +60,10 @@ def project(volume: Volume, slab: Region, axis: str, labels: Volume | None) -> P
     gray = _mip(volume, volume, slab, axis)
     over = None if labels is None else _resized(_mip(labels, volume, slab, axis), gray.shape)
     height, width = picture_size(slab, axis, volume.voxel_size_um)
-    return Projection(volume.name, axis, slab, gray, overlay(gray, over), height, width)
+    pixel = (height / gray.shape[0], width / gray.shape[1])
+    known = volume.voxel_size_known or pixel[0] != pixel[1]
+    rgb = picture(gray, over, pixel_size_um=pixel if known else None)
+    return Projection(volume.name, axis, slab, gray, rgb, height, width)
 
 
 def show_projection(viewer: Any, projection: Projection, like: Any) -> Any:
@@ -89,9 +92,8 @@ def show_projection(viewer: Any, projection: Projection, like: Any) -> Any:
 
 
 def save_projection(projection: Projection, path: Path) -> None:
-    """Save the picture with a scale bar."""
-    rows, columns, _ = projection.rgb.shape
-    save_png(path, projection.rgb, (projection.height_um / rows, projection.width_um / columns))
+    """Save the picture as it is shown."""
+    write_png(path, projection.rgb)
 
 
 def _mip(source: Volume, frame: Volume, slab: Region, axis: str) -> np.ndarray:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
 from napari_vesselkd.errors import VesselKDError
 from napari_vesselkd.geometry import Region
@@ -275,6 +275,15 @@ class SegmentTab(QWidget):
     def _failed(self, failure: Failure) -> None:
         self._run = replace(self._run, failure=failure)
         self._end(Phase.FAILED)
+        QTimer.singleShot(0, self._show_error)
+
+    def _show_error(self) -> None:
+        """Scroll to the error: it may lie below what a small window shows."""
+        area = self.parentWidget()
+        while area is not None and not isinstance(area, QScrollArea):
+            area = area.parentWidget()
+        if area is not None:
+            area.ensureWidgetVisible(self.panel.error)
 
     def _end(self, phase: Phase) -> None:
         self._run = replace(self._run, phase=phase)

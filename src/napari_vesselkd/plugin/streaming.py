@@ -88,6 +88,8 @@ def describe_preflight(found: "Preflight") -> str:
     vram = f" · VRAM {describe_bytes(found.vram_bytes)}" if found.vram_bytes else ""
     needs = f"RAM {describe_bytes(found.ram_bytes)}{vram} · disk up to {describe_bytes(found.disk_bytes)}"
     how = f"{found.device} {found.precision} ({found.engine})"
+    if found.seconds == 0:
+        return f"All of this region is done already\n{blocks} · {how}"
     return f"About {duration(found.seconds)} · {needs}\n{blocks} · {how}"
 
 
