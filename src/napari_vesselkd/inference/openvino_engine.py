@@ -47,7 +47,7 @@ class OpenVinoEngine:
         }
         if threads is not None:
             self.settings["INFERENCE_NUM_THREADS"] = threads
-        self._requests: dict[Any, Any] = {}
+        self._requests: dict[str, Any] = {}
 
     def context(self, voxels: Floats) -> Floats:
         """See `Engine.context`."""
@@ -55,17 +55,17 @@ class OpenVinoEngine:
 
     def logits(self, voxels: Floats, context: Floats, plan: BlockPlan) -> Floats:
         """See `Engine.logits`."""
-        cells = self._run(None, voxels[None, None], context[None], crop_bounds(plan))
-        return _voxels(cells, self.student.strides.stem)
+        cells = self._run("block", voxels[None, None], context[None], crop_bounds(plan))
+        return _in_place(cells, self.student.strides.stem)
 
     def labels(
         self, voxels: Floats, context: Floats, plan: BlockPlan, threshold: float
     ) -> npt.NDArray[np.uint8]:
-        """See `Engine.labels`; compared inside the graph, so that only bytes leave it."""
-        cells = self._run(threshold, voxels[None, None], context[None], crop_bounds(plan))
-        return _interleaved(cells, self.student.strides.stem)
+        """See `Engine.labels`."""
+        cells = self._run("block", voxels[None, None], context[None], crop_bounds(plan))
+        return _in_place((cells >= np.float32(threshold)).view(np.uint8), self.student.strides.stem)
 
-    def _run(self, kind: Any, *inputs: npt.NDArray[Any]) -> Any:
+    def _run(self, kind: str, *inputs: npt.NDArray[Any]) -> Any:
         """Return the graph's output without its batch axis; the next pass reuses its memory."""
         try:
             return self._infer(kind, *inputs)
@@ -75,9 +75,9 @@ class OpenVinoEngine:
             self._requests.clear()
             raise MemoryError(str(error)) from error
 
-    def _infer(self, kind: Any, *inputs: npt.NDArray[Any]) -> Any:
+    def _infer(self, kind: str, *inputs: npt.NDArray[Any]) -> Any:
         if kind not in self._requests:
-            graph = context_graph(self.student) if kind == "context" else block_graph(self.student, kind)
+            graph = context_graph(self.student) if kind == "context" else block_graph(self.student)
             self._requests[kind] = (
                 openvino_core().compile_model(graph, "CPU", self.settings).create_infer_request()
             )
@@ -96,10 +96,10 @@ def context_graph(student: StreamingStudent) -> ov.Model:
     return ov.Model([x], [voxels])
 
 
-def block_graph(student: StreamingStudent, threshold: float | None) -> ov.Model:
-    """Return the graph from voxels, context and crops (see `crop_bounds`) to the cells of a core.
+def block_graph(student: StreamingStudent) -> ov.Model:
+    """Return the graph from voxels, context and crops (see `crop_bounds`) to the logits of a core.
 
-    The output has one channel per voxel of a cell: logits or, with a `threshold`, bytes 0 and 1.
+    The output (1, z, y, x, voxels of a cell) lies in memory as the CPU computes it, channels last.
     """
     split, depth = student.strides.split, len(student.strides.levels)
     channels = cast(nn.Conv3d, student.down[split - 1]).out_channels
@@ -117,8 +117,7 @@ def block_graph(student: StreamingStudent, threshold: float | None) -> ov.Model:
         x = op.add(_cut(x, bounds, CUTS_PER_LEVEL * level + 1), skips[level])
         x = _two_convolutions(x, student.decoder[level], student.slope)
     x = _convolved(_cut(x, bounds, CUTS_PER_LEVEL * depth), student.head)
-    if threshold is not None:
-        x = op.convert(op.greater_equal(x, op.constant(np.float32(threshold))), np.uint8)
+    x = op.transpose(x, op.constant(np.array([0, 2, 3, 4, 1])))
     return ov.Model([x], [voxels, context, bounds])
 
 
@@ -167,28 +166,14 @@ def _cut(x: Node, bounds: Node, row: int) -> Node:
     return op.slice(x, start, stop, op.constant(np.array([1, 1, 1])), op.constant(np.array([2, 3, 4])))
 
 
-def _voxels(cells: Floats, cell: Shape) -> Floats:
-    """Put the channels (voxels of a cell; z, y, x) to their places; returns a copy, (z, y, x)."""
-    _, z, y, x = cells.shape
-    result = np.empty((z, cell[0], y, cell[1], x, cell[2]), np.float32)
-    result[...] = cells.reshape(*cell, z, y, x).transpose(3, 0, 4, 1, 5, 2)
-    return result.reshape(z * cell[0], y * cell[1], x * cell[2])
+def _in_place(cells: npt.NDArray[Any], cell: Shape) -> npt.NDArray[Any]:
+    """Put the voxels of cells (z, y, x, voxels of a cell) to their places; returns a copy, (z, y, x).
 
-
-def _interleaved(cells: npt.NDArray[np.uint8], cell: Shape) -> npt.NDArray[np.uint8]:
-    """Do the same for bytes, pairs along x as one number of two bytes: several times as fast."""
-    _, z, y, x = cells.shape
-    parts = cells.reshape(*cell, z, y, x)
-    result = np.empty((z, cell[0], y, cell[1], x * cell[2]), np.uint8)
-    for low in np.ndindex(*cell[:2]):
-        row = parts[low]  # (x of a cell, z, y, x)
-        place = result[:, low[0], :, low[1], :]
-        if cell[2] == 2:
-            pairs = row[1].astype("<u2")
-            pairs <<= 8
-            pairs |= row[0]
-            place[...] = pairs.view(np.uint8)
-        else:
-            for offset in range(cell[2]):
-                place[..., offset :: cell[2]] = row[offset]
-    return result.reshape(z * cell[0], y * cell[1], x * cell[2])
+    Voxels that are neighbours along x are moved as one item.
+    """
+    z, y, x, _ = cells.shape
+    runs = cells.view(np.dtype((np.void, cells.itemsize * cell[2])))  # (z, y, x, cz * cy)
+    result = np.empty((z, cell[0], y, cell[1], x), runs.dtype)
+    for n, (dz, dy) in enumerate(np.ndindex(*cell[:2])):
+        result[:, dz, :, dy] = runs[..., n]
+    return result.view(cells.dtype).reshape(z * cell[0], y * cell[1], x * cell[2])
