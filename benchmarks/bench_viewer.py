@@ -1,14 +1,15 @@
 """The viewer's promises: it stays fluid while it segments, and opens what does not fit into memory.
 
     python benchmarks/bench_viewer.py            all three, each in its own process
-    python benchmarks/bench_viewer.py latency    event-loop latency while segmenting, against the idle viewer
-    python benchmarks/bench_viewer.py open       opening a virtual 400 GB OME-Zarr, against napari with raw zarr
+    python benchmarks/bench_viewer.py latency    event-loop latency while segmenting, against idle
+    python benchmarks/bench_viewer.py open       opening a virtual 400 GB OME-Zarr, against raw zarr
     python benchmarks/bench_viewer.py first      time to the first prediction in it, in block times
 
 Needs a display; without one it starts itself under xvfb-run, whose software rendering is part of both sides of
 each ratio. Promises: 99th percentile at most 50 ms above idle; 3 s and 1 GB; 3 block times.
 """
 
+import itertools
 import os
 import shutil
 import statistics
@@ -116,7 +117,8 @@ def latency(folder):
     extra = busy.percentile(0.99) - idle.percentile(0.99)
     progress = dock.segment.state.progress
     print(
-        f"p99 above idle: {extra:.1f} ms (promise: at most 50); {progress.total} blocks of 64, {progress.rate:.1f}/s"
+        f"p99 above idle: {extra:.1f} ms (promise: at most 50); "
+        f"{progress.total} blocks of 64, {progress.rate:.1f}/s"
     )
     viewer.close()
 
@@ -192,7 +194,7 @@ def first(folder):
     wait_until(lambda: dock.segment.labels is not None and times)
     shown = time.perf_counter() - start
     wait_until(lambda: not dock.segment.state.phase.active)
-    steps = [b - a for a, b in zip(times, times[1:], strict=False)] or [times[0]]
+    steps = [b - a for a, b in itertools.pairwise(times)] or [times[0]]
     block = statistics.median(steps)
     view = dock.segment.form.region.region()
     print(f"first prediction in a virtual 400 GB OME-Zarr, view of {view.size / 1e6:.1f} Mvoxels")
