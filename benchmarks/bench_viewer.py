@@ -5,8 +5,8 @@
     python benchmarks/bench_viewer.py open       opening a virtual 400 GB OME-Zarr, against raw zarr
     python benchmarks/bench_viewer.py first      time to the first prediction in it, in block times
 
-Needs a display; without one it starts itself under xvfb-run, whose software rendering is part of both sides of
-each ratio. Promises: 99th percentile at most 50 ms above idle; 3 s and 1 GB; 3 block times.
+Needs a display; without one it starts itself under xvfb-run, whose software rendering is part of both sides
+of each ratio. Promises: 99th percentile at most 50 ms above idle; 3 s and 1 GB; 3 block times.
 """
 
 import itertools
