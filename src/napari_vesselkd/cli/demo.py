@@ -50,7 +50,7 @@ def run_demo(folder: str | Path, device: str = "auto") -> Iterator[Report]:
     sample, labels = root / "sample", root / "vessels.ome.zarr"
     image, truth = sample / "image.ome.zarr", sample / "label.ome.zarr"
     if not sample.is_dir():
-        yield Notice("Making the sample: a phantom of a capillary bed with exact ground truth.")
+        yield Notice("Making the sample: surface vessels over a capillary bed, with exact ground truth.")
         write_phantom(sample_phantom(), sample)
     with open_volume(image) as volume:
         slab = f"{volume.shape[0] // 3}:{2 * volume.shape[0] // 3}"
