@@ -2,7 +2,7 @@
 
 ::
 
-        outer (what the net reads)              the volume, extended at its far sides to whole
+        outer (what the net sees)               the volume, extended at its far sides to whole
        +---------------------------+            multiples of the net's total stride by reflection
        |        halo               |           +-------------------------+ - - +
        |     +---------------+     |           | block | block | block   |     |
@@ -16,7 +16,8 @@
 * Cores are disjoint boxes of a grid anchored at voxel 0; their bounds are multiples of the net's total
   stride.
 * ``outer = core + halo``, cut where the extended volume ends: there the net sees its own zero padding, in
-  the block exactly as in one pass over the whole extended volume.
+  the block exactly as in one pass over the whole extended volume. Most of the halo is needed only coarsely;
+  `napari_vesselkd.models.streaming` says what is read of it.
 * The extension mirrors the volume at its last voxel (``v[n - 1 + i] = v[n - 1 - i]``, repeated where an
   axis is shorter than that; an axis of one slice repeats it), or repeats the last voxel ("edge"), as the
   checkpoint says. It depends on the volume alone, never on the block.

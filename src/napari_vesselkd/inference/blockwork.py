@@ -86,10 +86,19 @@ class BlockWork:
     buffers: list[Floats] = field(default_factory=lambda: [np.empty(0, np.float32)] * 2)
 
     def jobs(self, blocks: Iterable[Block]) -> Iterator[Job]:
-        """Yield what is to do for `blocks`: the context each still needs, then the block."""
-        for block in blocks:
+        """Yield what is to do for `blocks`: the context each still needs, then the block.
+
+        The first block is wanted soon and gets no more context than it needs; for later ones it is rounded up
+        to whole cores, as thin boxes consist of halo for the most part.
+        """
+        cell = self.predictor.strides.context
+        core = as_shape([side // c for side, c in zip(self.grid.core, cell, strict=True)])
+        for number, block in enumerate(blocks):
             job = self._job(block)
-            yield from self._context_jobs(cast(BlockPlan, job.plan).context)
+            window = cast(BlockPlan, job.plan).context
+            if number > 0:
+                window = cast(Region, window.aligned(core).intersection(self._context_wanted()))
+            yield from self._context_jobs(window)
             yield job
 
     def read(self, job: Job) -> Floats | None:
@@ -150,6 +159,15 @@ class BlockWork:
             except MemoryError:
                 self.largest = min(self.largest, job.voxels.size - 1)
         return self._in_parts(job, voxels)
+
+    def _context_wanted(self) -> Region:
+        """Return the context that the region asked for needs, in cells of context."""
+        asked = self.grid.asked.aligned(self.grid.multiple).expanded(self.grid.halo)
+        outer = cast(Region, asked.intersection(self.grid.extended))
+        cell = self.predictor.strides.context
+        start = [low // c for low, c in zip(outer.start, cell, strict=True)]
+        stop = [high // c for high, c in zip(outer.stop, cell, strict=True)]
+        return Region(as_shape(start), as_shape(stop))
 
     def _job(self, block: Block) -> Job:
         plan = self.predictor.plan(self.grid.extended.shape, block.core, self.grid.halo)

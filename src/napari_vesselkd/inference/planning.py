@@ -25,7 +25,7 @@ from napari_vesselkd.volume import Volume
 LARGEST_CORE = {"cpu": 256, "mps": 256, "cuda": 384}
 MEMORY_SHARE = 0.3
 LEAST_CELL = 32
-BASE_BYTES = 500_000_000
+BASE_BYTES = 1_000_000_000  # libraries, and measuring statistics
 START_SECONDS = 1.0
 CONTEXT_WORK = 0.5  # of the whole net's, per voxel, with its halo
 LABEL_BYTES_PER_VOXEL = 0.1

@@ -153,7 +153,10 @@ def vessels_per_cell(
 ) -> npt.NDArray[np.int32]:
     """Count the ones of `labels` (z, y, x), which lie at `place` in a box of `cells` cells, in each cell."""
     total: npt.NDArray[Any] = labels
-    for axis in range(3):
+    if place.start[0] == 0 and labels.shape[0] == cells[0] * cell[0] and cell[0] < 256:
+        slabs = labels.reshape(cells[0], cell[0], *labels.shape[1:])
+        total = slabs.sum(axis=1, dtype=np.uint8)  # four times as fast as reduceat
+    for axis in range(3) if total is labels else (1, 2):
         edges = np.arange(cells[axis]) * cell[axis] - place.start[axis]
         kind = np.uint8 if axis == 0 and cell[0] < 256 else np.int32
         total = np.add.reduceat(total, np.maximum(edges, 0), axis=axis, dtype=kind)
