@@ -198,3 +198,8 @@ def test_an_unexpected_error_keeps_its_traceback():
 )
 def test_durations_read_well(seconds, text):
     assert duration(seconds) == text
+
+
+def test_voxel_sizes_of_medical_volumes_read_in_millimetres(form):
+    chosen = replace(form.chosen, voxel_size_um=(1500.0, 879.0, 879.0))
+    assert "1.5 × 0.879 × 0.879 mm" in paint(replace(form, chosen=chosen)).volume_text

@@ -296,3 +296,10 @@ def test_a_virtual_volume_of_400_gb_opens_and_only_its_view_is_read(viewer, driv
     # A sample for the intensity window and one for the signature; the blocks with their halo.
     assert sum(region.size for region in read) < 30e6 + 8 * 200 * 400**2
     assert LabelStore.open(tmp_path / "out.ome.zarr").shape == shape
+
+
+def test_another_volume_gets_another_output(viewer, drive, opened, image, tmp_path):
+    drive.choose(output=tmp_path / "of_the_first.ome.zarr")
+    viewer.add_image(image, name="second")
+    drive.form.volume.setCurrentIndex(1)
+    assert drive.form.output.text().endswith("second-vessels.ome.zarr")

@@ -237,8 +237,9 @@ def describe_volume(form: Form) -> str:
         return "No image layer is open."
     chosen = form.chosen
     shape = " × ".join(str(size) for size in chosen.shape)
-    size = " × ".join(f"{value:.3g}" for value in chosen.voxel_size_um)
-    unit = "µm" if chosen.voxel_size_known else "(voxel size not known)"
+    millimetres = chosen.voxel_size_known and min(chosen.voxel_size_um) >= 100
+    size = " × ".join(f"{value / (1000 if millimetres else 1):.3g}" for value in chosen.voxel_size_um)
+    unit = ("mm" if millimetres else "µm") if chosen.voxel_size_known else "(voxel size not known)"
     levels = f" · {chosen.levels} levels" if chosen.levels > 1 else ""
     return f"{shape} · {chosen.dtype} · {size} {unit}{levels}"
 

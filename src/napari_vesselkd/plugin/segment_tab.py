@@ -162,7 +162,9 @@ class SegmentTab(QWidget):
 
     def _choose_layer(self) -> None:
         self._layer = self.form.layer
-        self._run = self._run if self._run.phase.active else RunState()
+        if not self._run.phase.active:
+            self._run = RunState()
+            set_quietly(self.form.output, "setText", "")
         self._reload()
 
     def _reload(self) -> None:

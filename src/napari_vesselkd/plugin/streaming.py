@@ -115,7 +115,8 @@ def describe_checkpoint(volume: Volume, form: Form) -> str:
     card = registry.choose(volume.voxel_size_um).card
     z, y, x = volume.voxel_size_um
     ratio = z / (y * x) ** 0.5
-    return f"{card.name}, because voxels are {ratio:.2g} times as long in z as in y and x"
+    shape = "as long" if 0.95 < ratio < 1.05 else f"{ratio:.2g} times as long"
+    return f"{card.name}, because voxels are {shape} in z as in y and x"
 
 
 def output_of(form: Form) -> Path:
