@@ -36,10 +36,6 @@ class Block:
     target: Region
 
     @property
-    def core_in_outer(self) -> Region:
-        return self.core.relative_to(self.outer.start)
-
-    @property
     def target_in_core(self) -> Region:
         return self.target.relative_to(self.core.start)
 

@@ -6,9 +6,9 @@ probabilities after the sigmoid, labels are 0 background and 1 vessel.
 
 from napari_vesselkd.inference.config import SegmentConfig
 from napari_vesselkd.inference.devices import Backend, choose_backend
-from napari_vesselkd.inference.planning import preflight
 from napari_vesselkd.inference.predict import segment
 from napari_vesselkd.inference.predictor import Predictor
+from napari_vesselkd.inference.preparation import preflight
 from napari_vesselkd.inference.reports import BlockDone, Preflight, SegmentFinished
 
 __all__ = [

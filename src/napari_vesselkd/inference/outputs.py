@@ -16,6 +16,7 @@ import numpy as np
 
 from napari_vesselkd.errors import OutputError
 from napari_vesselkd.geometry import Region
+from napari_vesselkd.inference.config import SegmentConfig
 from napari_vesselkd.inference.export import export_file
 from napari_vesselkd.inference.planning import Plan
 from napari_vesselkd.labels import LabelStore, RunRecord
@@ -88,9 +89,9 @@ def probability_path(path: Path) -> Path:
     return path.with_name(f"{stem}.probability{path.name[len(stem) :]}")
 
 
-def record_of(store: Path) -> RunRecord | None:
-    """Return the record of an output's folder, or None."""
-    return RunRecord.open(store)
+def earlier_record(path: Path, config: SegmentConfig) -> RunRecord | None:
+    """Return the record of the run that the output `path` is to continue, or None."""
+    return None if config.restart else RunRecord.open(store_path(path))
 
 
 def remove_output(path: Path) -> None:
@@ -102,7 +103,7 @@ def remove_output(path: Path) -> None:
         If it exists and was not written by a run.
     """
     store = store_path(path)
-    if record_of(store) is None:
+    if RunRecord.open(store) is None:
         check_vacant(path)
         return
     with output_errors(path):
@@ -115,7 +116,7 @@ def remove_output(path: Path) -> None:
 
 def check_vacant(path: Path) -> None:
     """Raise OutputError if something that is no output of a run lies at `path`."""
-    if path.exists() and record_of(store_path(path)) is None:
+    if path.exists() and RunRecord.open(store_path(path)) is None:
         raise OutputError(
             "The output exists and was not written by a segmentation",
             value=path,
@@ -132,7 +133,7 @@ def open_output(path: Path, plan: Plan, fingerprint: dict[str, Any], **values: A
         If there is an output of another volume or of other settings, or it cannot be written.
     """
     store = store_path(path)
-    record = record_of(store)
+    record = RunRecord.open(store)
     if record is not None:
         record.check(fingerprint, path)
         return Output(path, *_stores(path, plan), record, _like(plan))
@@ -141,7 +142,7 @@ def open_output(path: Path, plan: Plan, fingerprint: dict[str, Any], **values: A
         if store.exists():
             shutil.rmtree(store)
         _create(path, plan, fingerprint, values)
-    record = record_of(store)
+    record = RunRecord.open(store)
     if record is None:
         raise OutputError("The output cannot be created", value=path)
     return Output(path, *_stores(path, plan), record, _like(plan))

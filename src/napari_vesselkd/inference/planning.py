@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, cast
 
 import psutil
@@ -128,35 +127,6 @@ def make_plan(volume: Volume, config: SegmentConfig, record: RunRecord | None = 
     grid = replace(grid, core=_core(config, grid, cell, backend, checkpoint.card.config))
     threshold = checkpoint.card.threshold if config.threshold is None else config.threshold
     return Plan(volume, config, checkpoint, backend, grid, cell, threshold)
-
-
-def preflight(
-    volume: Volume | str | Path, output: str | Path, config: SegmentConfig | None = None
-) -> Preflight:
-    """Return what a run would do and need, without running it.
-
-    Parameters
-    ----------
-    volume : Volume, str or Path
-        To segment.
-    output : str or Path
-        Where to; an earlier run found there is taken into account.
-    config : SegmentConfig, optional
-
-    Raises
-    ------
-    VesselKDError
-        As `segment` does before its first block.
-    """
-    from napari_vesselkd.inference.outputs import record_of, store_path
-    from napari_vesselkd.volume import open_volume
-
-    config = config or SegmentConfig()
-    record = None if config.restart else record_of(store_path(Path(output)))
-    if isinstance(volume, Volume):
-        return describe(make_plan(volume, config, record), record)
-    with open_volume(volume) as opened:
-        return describe(make_plan(opened, config, record), record)
 
 
 def describe(plan: Plan, record: RunRecord | None = None) -> Preflight:

@@ -23,7 +23,7 @@ from napari_vesselkd.blocks.order import Focus
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.inference.blockwork import Job
 from napari_vesselkd.inference.config import SegmentConfig
-from napari_vesselkd.inference.outputs import Output, open_output, record_of, remove_output, store_path
+from napari_vesselkd.inference.outputs import Output, earlier_record, open_output, remove_output
 from napari_vesselkd.inference.planning import Plan, describe, make_plan
 from napari_vesselkd.inference.predictor import Predictor
 from napari_vesselkd.inference.preparation import fix_statistics, notices, window_of, work_of
@@ -79,7 +79,7 @@ def segment(
         if not isinstance(volume, Volume):
             volume = stack.enter_context(open_volume(volume))
         path = stack.enter_context(claim_output(output, source=volume.path))
-        record = None if config.restart else record_of(store_path(path))
+        record = earlier_record(path, config)
         plan = make_plan(volume, config, record)
         report = describe(plan, record)
         yield report

@@ -1,20 +1,49 @@
-"""What a run measures before its first block, and keeps in its record so that a resumed run is the same."""
+"""What comes before the first block: the estimate, and what is measured once and kept for later runs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from torch import nn
 
 from napari_vesselkd.checkpoints.calibration import calibrate
 from napari_vesselkd.inference.blockwork import BlockWork
+from napari_vesselkd.inference.config import SegmentConfig
 from napari_vesselkd.inference.context import context_store
-from napari_vesselkd.inference.outputs import Output
-from napari_vesselkd.inference.planning import Plan
+from napari_vesselkd.inference.outputs import Output, earlier_record
+from napari_vesselkd.inference.planning import Plan, describe, make_plan
 from napari_vesselkd.inference.predictor import Predictor
+from napari_vesselkd.inference.reports import Preflight
 from napari_vesselkd.models import set_statistics, statistics_of
 from napari_vesselkd.reports import Notice
-from napari_vesselkd.volume import IntensityWindow, measure_intensity_window
+from napari_vesselkd.volume import IntensityWindow, Volume, measure_intensity_window, open_volume
+
+
+def preflight(
+    volume: Volume | str | Path, output: str | Path, config: SegmentConfig | None = None
+) -> Preflight:
+    """Return what a run would do and need, without running it.
+
+    Parameters
+    ----------
+    volume : Volume, str or Path
+        To segment.
+    output : str or Path
+        Where to; an earlier run found there is taken into account.
+    config : SegmentConfig, optional
+
+    Raises
+    ------
+    VesselKDError
+        As `segment` does before its first block.
+    """
+    config = config or SegmentConfig()
+    record = earlier_record(Path(output), config)
+    if isinstance(volume, Volume):
+        return describe(make_plan(volume, config, record), record)
+    with open_volume(volume) as opened:
+        return describe(make_plan(opened, config, record), record)
 
 
 def window_of(plan: Plan, target: Output) -> IntensityWindow:
