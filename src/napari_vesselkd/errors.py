@@ -99,6 +99,18 @@ class OutputBusyError(OutputError):
     """Another process is writing the same output."""
 
 
+class ProjectError(VesselKDError, ValueError):
+    """A project folder is broken, of a newer version or of another image, or cannot do what was asked."""
+
+
+class ProjectBusyError(ProjectError):
+    """Another process holds the project; it is open read-only here."""
+
+
+class TrainingError(VesselKDError, RuntimeError):
+    """Training cannot go on: the loss is not a number, or there is nothing to learn from."""
+
+
 class DeviceError(VesselKDError, RuntimeError):
     """The device or precision asked for does not exist on this machine."""
 
