@@ -5,9 +5,12 @@ from typing import Any
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
+from napari_vesselkd.plugin.correct_tab import CorrectTab
 from napari_vesselkd.plugin.look_tab import LookTab
 from napari_vesselkd.plugin.parts import style_sheet
+from napari_vesselkd.plugin.project_bar import ProjectBar
 from napari_vesselkd.plugin.segment_tab import SegmentTab
+from napari_vesselkd.plugin.session import ProjectSession
 from napari_vesselkd.plugin.viewer_events import ViewerEvents
 
 WIDTH = 350
@@ -28,19 +31,30 @@ class VesselKDDock(QWidget):
         viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self._viewer = viewer
         self.events_ = ViewerEvents(viewer)
+        self.session = ProjectSession(viewer, self.events_)
+        self.bar = ProjectBar(viewer, self.events_, self.session)
         self.segment = SegmentTab(viewer, self.events_)
         self.look = LookTab(viewer, self.events_, self.segment)
+        self.correct = CorrectTab(viewer, self.events_, self.session)
+        self.learn = QWidget()
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
-        for name, tab in (("Segment", self.segment), ("Look", self.look)):
+        for name, tab in (
+            ("Segment", self.segment),
+            ("Look", self.look),
+            ("Correct", self.correct),
+            ("Learn", self.learn),
+        ):
             self.tabs.addTab(_scrolling(tab), name)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.bar)
         column.addWidget(self.tabs)
         self.setMinimumWidth(300)
         viewer.events.theme.connect(self._dress)
         self._dress()
-        parts = (self.events_, self.segment, self.look)
+        parts = (self.events_, self.segment, self.look, self.correct, self.session)
         self.destroyed.connect(lambda: _release(*parts))
 
     def sizeHint(self) -> QSize:
@@ -64,7 +78,7 @@ def _scrolling(content: QWidget) -> QScrollArea:
     return area
 
 
-def _release(events: ViewerEvents, segment: SegmentTab, look: LookTab) -> None:
+def _release(events: ViewerEvents, *parts: SegmentTab | LookTab | CorrectTab | ProjectSession) -> None:
     events.close()
-    segment.release()
-    look.release()
+    for part in parts:
+        part.release()
