@@ -261,15 +261,25 @@ def find_layer(viewer: Any, name: str, source: Any) -> Any:
     return None
 
 
-def transform_like(layer: Any) -> dict[str, Any]:
-    """Return the keyword arguments that put a layer of the same (z, y, x) voxels where `layer` is."""
+def transform_like(layer: Any, start: Sequence[int] = (0, 0, 0)) -> dict[str, Any]:
+    """Return the keyword arguments that put a layer of the same (z, y, x) voxels where `layer` is.
+
+    Parameters
+    ----------
+    layer : napari.layers.Layer
+    start : (z, y, x), optional
+        The voxel of `layer` where the new layer's first one lies.
+    """
     place = placement(layer)
     axes = 2 if layer.ndim == 2 else 3
     units = place.units[-axes:]
     if place.affine is None:
-        return {"scale": place.scale[-axes:], "translate": place.translate[-axes:], "units": units}
+        origin = [t + s * at for t, s, at in zip(place.translate, place.scale, start, strict=True)]
+        return {"scale": place.scale[-axes:], "translate": tuple(origin[-axes:]), "units": units}
+    affine = place.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ np.asarray(start, dtype=float)
     keep = slice(3 - axes, None)
-    return {"affine": place.affine[keep, keep], "units": units}
+    return {"affine": affine[keep, keep], "units": units}
 
 
 def _spatial_transform(layer: Any) -> tuple[np.ndarray, np.ndarray]:
