@@ -53,7 +53,7 @@ def describe_failure(error: BaseException) -> Failure:
             headline += f": {error.value}"
         if error.limit is not None:
             headline += f" (allowed: {error.limit})"
-        return Failure(headline + ".", _in_the_dock(error.remedy or ""), details, expected=True)
+        return Failure(headline + ".", in_the_dock(error.remedy or ""), details, expected=True)
     if isinstance(error, MemoryError):
         remedy = "Choose a smaller block under Advanced, or a smaller region, and run again"
         return Failure("The computer ran out of memory.", remedy, details, expected=False)
@@ -62,7 +62,7 @@ def describe_failure(error: BaseException) -> Failure:
     return Failure(f"{type(error).__name__}: {text}", remedy, details, expected=False)
 
 
-def _in_the_dock(remedy: str) -> str:
+def in_the_dock(remedy: str) -> str:
     """Return a remedy that names options of the command line in the words of the dock."""
     advanced = any(option in remedy for option in ADVANCED)
     for option, control in CONTROLS.items():

@@ -28,6 +28,7 @@ from napari_vesselkd.plugin.failure import Failure
 FACT, PROBLEM, SECTION, NOTICE, ERROR, CODE, PRIMARY = (
     "vkdFact", "vkdProblem", "vkdSection", "vkdNotice", "vkdError", "vkdCode", "vkdPrimary"
 )  # fmt: skip
+STRONG, GOOD, BAD, LINK = "vkdStrong", "vkdGood", "vkdBad", "vkdLink"
 
 
 def style_sheet(theme_name: str) -> str:
@@ -44,6 +45,10 @@ def style_sheet(theme_name: str) -> str:
     QLabel#{FACT} {{ color: {quiet}; }}
     QLabel#{PROBLEM} {{ color: {error}; }}
     QLabel#{SECTION} {{ color: {quiet}; font-weight: bold; }}
+    QLabel#{STRONG} {{ font-weight: bold; }}
+    QLabel#{GOOD} {{ color: {"#6fd08c" if dark else "#1b7a3d"}; font-weight: bold; }}
+    QLabel#{BAD} {{ color: {error}; font-weight: bold; }}
+    QPushButton#{LINK} {{ text-align: left; padding-left: 8px; }}
     QFrame#{NOTICE}, QFrame#{ERROR} {{ background: {panel}; border-radius: 3px; }}
     QFrame#{NOTICE} {{ border-left: 3px solid {"#e0b040" if dark else "#9a6b00"}; }}
     QFrame#{ERROR} {{ border-left: 3px solid {error}; }}
@@ -74,11 +79,7 @@ class Fact(QLabel):
 
     def show_text(self, text: str, *, problem: bool = False) -> None:
         """Show `text`; an empty one takes no room."""
-        name = PROBLEM if problem else FACT
-        if self.objectName() != name:
-            self.setObjectName(name)
-            self.style().unpolish(self)
-            self.style().polish(self)
+        restyle(self, PROBLEM if problem else FACT)
         if self.text() != text:
             self.setText(text)
         self.setVisible(bool(text))
@@ -206,6 +207,14 @@ class ErrorPanel(QFrame):
             self.fold.header.setChecked(False)
         self._failure = failure
         self.setVisible(failure is not None)
+
+
+def restyle(widget: Any, name: str) -> None:
+    """Give `widget` another style of the sheet."""
+    if widget.objectName() != name:
+        widget.setObjectName(name)
+        widget.style().unpolish(widget)
+        widget.style().polish(widget)
 
 
 def set_quietly(widget: Any, setter: str, value: Any) -> None:

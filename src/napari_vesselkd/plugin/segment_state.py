@@ -283,15 +283,20 @@ def describe_progress(run: RunState) -> str:
         Phase.FAILED: "Stopped by an error",
     }
     parts = [names[run.phase]] if run.phase in names else []
-    progress = run.progress
-    if progress is not None and progress.total:
-        parts.append(f"{progress.done} of {progress.total} {progress.unit}")
-        if run.phase is Phase.FINISHED:
-            parts.append(f"in {duration(progress.seconds)}")
-        elif run.phase in (Phase.RUNNING, Phase.PAUSING, Phase.CANCELLING) and progress.rate > 0:
-            parts.append(rate(progress))
-            parts.append(f"{duration(progress.seconds_left or 0.0)} left")
+    if run.progress is not None and run.progress.total:
+        moving = run.phase in (Phase.RUNNING, Phase.PAUSING, Phase.CANCELLING)
+        parts += describe_progress_of(run.progress, ended=not moving, finished=run.phase is Phase.FINISHED)
     return " · ".join(parts)
+
+
+def describe_progress_of(progress: Progress, *, ended: bool, finished: bool) -> list[str]:
+    """Return ``12 of 30 blocks`` with what it took, or with the rate and the time left."""
+    parts = [f"{progress.done} of {progress.total} {progress.unit}"]
+    if finished:
+        parts.append(f"in {duration(progress.seconds)}")
+    elif not ended and progress.rate > 0:
+        parts += [rate(progress), f"{duration(progress.seconds_left or 0.0)} left"]
+    return parts
 
 
 def duration(seconds: float) -> str:

@@ -1,0 +1,163 @@
+"""Watches the run folder of a job, never from the GUI thread.
+
+A timer starts a short task in a worker: it asks for the state, reads the lines that were added to the events
+since the last look, folds them into the `JobView` and decodes the last picture. The GUI thread only takes the
+result. (Not one long task: a viewer that is closed would have to wait for it, and asks first.)
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtGui import QImage
+
+from napari_vesselkd.errors import VesselKDError
+from napari_vesselkd.plugin.failure import Failure
+from napari_vesselkd.plugin.job_events import JobView, failure_of, fold
+from napari_vesselkd.plugin.workers import Task, run
+
+ACTIVE_MS = 400
+ENDED_MS = 2000
+TAIL_BYTES = 6000
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What was read of a run folder.
+
+    Attributes
+    ----------
+    view : JobView
+    offset : int
+        Bytes of the events that are in `view`.
+    picture : QImage or None
+        The picture that `view` names.
+    """
+
+    view: JobView
+    offset: int = 0
+    picture: QImage | None = None
+
+
+class JobWatch(QObject):
+    """The job that a tab shows; `changed` is emitted when there is something new to show."""
+
+    changed = Signal()
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._seen: Seen | None = None
+        self._task: Task | None = None
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self.look)
+        self.failure: Failure | None = None
+
+    @property
+    def view(self) -> JobView | None:
+        """The job as it was at the last look; None where none is watched."""
+        return self._seen.view if self._seen is not None else None
+
+    @property
+    def picture(self) -> QImage | None:
+        """The last picture of a held-out block."""
+        return self._seen.picture if self._seen is not None else None
+
+    def attach(self, path: Path | None) -> None:
+        """Watch the run folder `path` from now on, from its first event; None watches nothing."""
+        self._timer.stop()
+        self.failure = None
+        self._seen = None if path is None else Seen(JobView(path, "running"))
+        self.changed.emit()
+        self.look()
+
+    def look(self) -> None:
+        """Read what is new, now."""
+        seen = self._seen
+        if seen is None or (self._task is not None and self._task.running):
+            return
+        self._task = run(lambda: look(seen))
+        self._task.done.connect(self._take)
+        self._task.failed.connect(self._failed)
+        self._task.start()
+
+    @property
+    def looking(self) -> bool:
+        """Whether a look is under way."""
+        return self._task is not None and self._task.running
+
+    def release(self) -> None:
+        """Stop watching; the job goes on."""
+        self._timer.stop()
+        self._seen = None
+        if self._task is not None:
+            self._task.abandon()
+
+    def _take(self, seen: Seen) -> None:
+        if self._seen is None or seen.view.path != self._seen.view.path:
+            self.look()
+            return
+        new = seen.view != self._seen.view or seen.picture is not self._seen.picture
+        self._seen, self.failure = seen, None
+        self._wait()
+        if new:
+            self.changed.emit()
+
+    def _failed(self, failure: Failure) -> None:
+        self.failure = failure
+        self._wait()
+        self.changed.emit()
+
+    def _wait(self) -> None:
+        active = self._seen is not None and self._seen.view.active
+        self._timer.start(ACTIVE_MS if active else ENDED_MS)
+
+
+def look(seen: Seen) -> Seen:
+    """Return `seen` with what the run folder holds now; called in a worker.
+
+    The state is asked for first: whatever a job wrote before it ended is then among the events.
+    """
+    from napari_vesselkd.jobs import RunFolder
+
+    path = seen.view.path
+    try:
+        folder = RunFolder.open(path)
+    except VesselKDError:
+        return _gone(seen)
+    status = folder.status()
+    if status.state == "missing":
+        return _gone(seen)
+    events, offset = folder.events(seen.offset)
+    printed = tail(path / "output.log") if status.state in ("failed", "crashed") else ""
+    failure = failure_of(status.state, status.error, printed, path)
+    view = replace(fold(seen.view, events), state=str(status.state), failure=failure)
+    picture = seen.picture
+    if view.picture is not None and (view.picture, view.validations) != (
+        seen.view.picture,
+        seen.view.validations,
+    ):
+        picture = _read_picture(path / view.picture, picture)
+    return Seen(view, offset, picture)
+
+
+def tail(path: Path) -> str:
+    """Return the end of a text file; empty where there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+            return file.read().decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _gone(seen: Seen) -> Seen:
+    path = seen.view.path
+    view = replace(seen.view, state="missing", failure=failure_of("missing", None, "", path))
+    return replace(seen, view=view)
+
+
+def _read_picture(path: Path, before: Any) -> Any:
+    picture = QImage(str(path))
+    return before if picture.isNull() else picture

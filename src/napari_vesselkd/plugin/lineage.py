@@ -1,0 +1,116 @@
+"""The checkpoints of a project as the dock lists them: what each was made from, and which one is in use. No Qt.
+
+Notation: scores are 0..1.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_vesselkd.geometry import VoxelSize
+
+if TYPE_CHECKING:
+    from napari_vesselkd.checkpoints import CheckpointCard
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the list.
+
+    Attributes
+    ----------
+    name : str
+        What a promotion is called with: a name, or "auto".
+    title : str
+        The name as it is shown.
+    detail : str
+        Parent, training blocks, scores, date; empty where nothing is known.
+    current : bool
+        Whether the project uses it.
+    """
+
+    name: str
+    title: str
+    detail: str
+    current: bool
+
+
+def read_entries(
+    root: Path, current: str, scores: Mapping[str, Mapping[str, Any]], voxel_size_um: VoxelSize
+) -> tuple[Entry, ...]:
+    """Read the cards of a project's checkpoints; slow, for a worker.
+
+    Parameters
+    ----------
+    root : Path
+        The project's folder of checkpoints.
+    current : str
+        Name of the one in use, or "auto".
+    scores : mapping
+        What the gate said of each name that was promoted.
+    voxel_size_um : (z, y, x)
+        Of the project's image: it decides what "auto" is.
+    """
+    from napari_vesselkd.checkpoints import CheckpointRegistry
+
+    registry = CheckpointRegistry(root)
+    bundled = registry.choose(voxel_size_um).card
+    own = [card for card in registry.list() if (root / f"{card.name}.safetensors").is_file()]
+    return entries(own, bundled.name, current, scores)
+
+
+def entries(
+    cards: Sequence["CheckpointCard"], bundled: str, current: str, scores: Mapping[str, Mapping[str, Any]]
+) -> tuple[Entry, ...]:
+    """Return the list, newest first, the one that comes with the package last."""
+    own = sorted(cards, key=lambda card: card.created, reverse=True)
+    first = Entry(
+        AUTO, f"{bundled} (comes with the package)", "auto: chosen by the voxel size", current == AUTO
+    )
+    listed = [
+        Entry(card.name, card.name, describe(card, scores.get(card.name, {})), current == card.name)
+        for card in own
+    ]
+    return (*listed, first)
+
+
+def describe(card: "CheckpointCard", scores: Mapping[str, Any]) -> str:
+    """Return ``from student-isotropic · 5 blocks · clDice 0.872 · 21 Nov 08:12``."""
+    lineage = card.lineage
+    parent = lineage.get("parent")
+    count = training_blocks(lineage)
+    parts = [
+        f"from {_name(parent)}" if parent else "",
+        f"{count} block{'s' if count != 1 else ''}" if count is not None else "",
+        f"clDice {scores['cldice'][1]:.3f}" if "cldice" in scores else "",
+        _date(card.created),
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def training_blocks(lineage: Mapping[str, Any]) -> int | None:
+    """Return how many blocks a checkpoint learned from, or None where its card does not say."""
+    found = lineage.get("training_blocks", lineage.get("blocks"))
+    if isinstance(found, (list, tuple)):
+        return len(found)
+    return int(found) if isinstance(found, (int, float)) else None
+
+
+def _name(parent: Any) -> str:
+    if isinstance(parent, Mapping):
+        parent = parent.get("name", "?")
+    text = str(parent)
+    return Path(text).name.removesuffix(".safetensors") if "/" in text else text
+
+
+def _date(created: str) -> str:
+    try:
+        when = datetime.fromisoformat(created)
+    except ValueError:
+        return ""
+    local = when.astimezone() if when.tzinfo else when
+    return f"{local.day} {local:%b %H:%M}"
