@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from napari_vesselkd.inference import SegmentConfig, preflight, segment
     from napari_vesselkd.measure import evaluate
     from napari_vesselkd.phantoms import PhantomConfig, make_phantom, write_phantom
+    from napari_vesselkd.project import Project
     from napari_vesselkd.projections import mip
     from napari_vesselkd.volume import Volume, convert, measure_intensity_window, open_volume
 
 _HOME = {
     "CheckpointRegistry": "checkpoints",
     "PhantomConfig": "phantoms",
+    "Project": "project",
     "Region": "geometry",
     "SegmentConfig": "inference",
     "Volume": "volume",
@@ -40,6 +42,7 @@ __version__ = version("napari-vesselkd")
 __all__ = [
     "CheckpointRegistry",
     "PhantomConfig",
+    "Project",
     "Region",
     "SegmentConfig",
     "Volume",

@@ -8,7 +8,8 @@ written, so a mark is never too early.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, cast
@@ -42,7 +43,7 @@ class RunRecord:
     folder: Path
     shape: Shape
     cell: Shape
-    done: npt.NDArray[np.int32]
+    done: np.memmap[Any, np.dtype[np.int32]]
     values: dict[str, Any]
 
     @classmethod
@@ -110,8 +111,22 @@ class RunRecord:
         box = Region(_times(low, self.cell), _times(high, self.cell))
         return box.intersection(target)
 
-    def mark(self, target: Region, labels: npt.NDArray[np.uint8]) -> None:
-        """Mark `target`, whose voxels are written, as done; `labels` (z, y, x) are 0 and 1."""
+    def mark(
+        self,
+        target: Region,
+        labels: npt.NDArray[np.uint8],
+        uncertainty: npt.NDArray[np.float32] | None = None,
+    ) -> None:
+        """Mark `target`, whose voxels are written, as done.
+
+        Parameters
+        ----------
+        target : Region
+        labels : ndarray of uint8, (z, y, x)
+            Of `target`, 0 and 1.
+        uncertainty : ndarray of float32, (cells z, y, x), optional
+            Of the cells that `target` touches, in bits.
+        """
         cells = self._cells(target)
         box = Region(_times(cells.start, self.cell), _times(cells.stop, self.cell))
         counts = vessels_per_cell(labels, target.relative_to(box.start), cells.shape, self.cell) + 1
@@ -119,6 +134,78 @@ class RunRecord:
         if visible != target:
             counts[~self._inside(cells, target)] *= -1
         self.done[cells.slices] = counts
+        known = self.uncertainty
+        if known is not None and uncertainty is not None:
+            known[cells.slices] = uncertainty
+
+    def recount(self, region: Region, read: Callable[[Region], npt.NDArray[np.uint8]]) -> None:
+        """Count the vessels again in the cells that `region` touches and that are done.
+
+        `read` gives the labels, (z, y, x) of 0 and 1, of a box.
+        """
+        cells = self._cells(region)
+        box = Region(_times(cells.start, self.cell), _times(cells.stop, self.cell))
+        visible = cast(Region, box.intersection(Region.whole(self.shape)))
+        counts = vessels_per_cell(read(visible), visible.relative_to(box.start), cells.shape, self.cell) + 1
+        self.done[cells.slices] = np.sign(self.done[cells.slices]) * counts
+
+    def forget(self, region: Region) -> None:
+        """Mark the cells that `region` touches as not done: their voxels are to be computed again."""
+        cells = self._cells(region).slices
+        self.done[cells] = 0
+        for values, unknown in ((self.earlier, 0), (self.uncertainty, np.nan)):
+            if values is not None:
+                values[cells] = unknown
+
+    def renew(self, fingerprint: Mapping[str, Any]) -> None:
+        """Go on with other settings: nothing is done by them yet, the voxels stay until they are computed.
+
+        What was measured for the settings before is forgotten; `shown` still knows where there are labels.
+        """
+        if self.earlier is None:
+            _new_cells(self.folder / "earlier", self.done.shape, np.uint8, 0)
+        earlier = self.earlier
+        if earlier is not None:
+            earlier[self.done > 0] = 1
+            earlier.flush()
+        self.done[:] = 0
+        self.done.flush()
+        for key in ("window", "statistics"):
+            self.values.pop(key, None)
+        self.save(fingerprint=dict(fingerprint), state="running")
+
+    def track_uncertainty(self) -> None:
+        """Keep the uncertainty of cells from now on."""
+        if self.uncertainty is None:
+            _new_cells(self.folder / "uncertainty", self.done.shape, np.float32, np.nan)
+
+    @property
+    def uncertainty(self) -> Any:
+        """Mean entropy of the probability per cell, (cells z, y, x), in bits; NaN where unknown.
+
+        None in a record that does not keep it.
+        """
+        return _cells_file(self.folder / "uncertainty", self.done.shape, np.float32)
+
+    @property
+    def earlier(self) -> Any:
+        """1 for cells, (cells z, y, x), whose labels are of earlier settings; None before any change."""
+        return _cells_file(self.folder / "earlier", self.done.shape, np.uint8)
+
+    def shown(self, region: Region) -> npt.NDArray[np.bool_]:
+        """Return where in `region`, (z, y, x), there are labels, of these settings or earlier ones."""
+        cells = self._cells(region)
+        done, earlier = self.done[cells.slices], self.earlier
+        whole = done > 0 if earlier is None else (done > 0) | (earlier[cells.slices] > 0)
+        voxels = self._spread(whole, cells, region)
+        asked = self.values.get("region")
+        if asked is None or not (done < 0).any():
+            return voxels
+        part = Region.parse(asked, self.shape).intersection(region)
+        if part is not None:
+            place = part.relative_to(region.start).slices
+            voxels[place] |= self._spread(done < 0, cells, region)[place]
+        return voxels
 
     def vessel_voxels(self, region: Region) -> int:
         """Return how many voxels of the cells that `region` touches are vessel, as far as they are done."""
@@ -137,6 +224,13 @@ class RunRecord:
         start = [low // side for low, side in zip(region.start, self.cell, strict=True)]
         stop = [-(-high // side) for high, side in zip(region.stop, self.cell, strict=True)]
         return Region(as_shape(start), as_shape(stop))
+
+    def _spread(self, values: npt.NDArray[np.bool_], cells: Region, region: Region) -> npt.NDArray[np.bool_]:
+        """Return the value of each voxel of `region` from those of its `cells`."""
+        for axis, side in enumerate(self.cell):
+            at = np.arange(region.start[axis], region.stop[axis]) // side - cells.start[axis]
+            values = np.take(values, at, axis=axis)
+        return values
 
     def _inside(self, cells: Region, target: Region) -> npt.NDArray[np.bool_]:
         """Return which of `cells`, (z, y, x), lie in `target` as far as they lie in the volume."""
@@ -163,8 +257,23 @@ def vessels_per_cell(
     return cast(npt.NDArray[np.int32], total)
 
 
-def _marks(folder: Path, counts: Shape) -> npt.NDArray[np.int32]:
-    return np.memmap(folder / "done", np.int32, mode="r+", shape=counts)
+def _marks(folder: Path, counts: Shape) -> np.memmap[Any, np.dtype[np.int32]]:
+    path = folder / "done"
+    return np.memmap(path, np.int32, mode="r+" if os.access(path, os.W_OK) else "r", shape=counts)
+
+
+def _new_cells(path: Path, counts: tuple[int, ...], kind: npt.DTypeLike, value: float) -> None:
+    aside = path.with_name(path.name + ".part")
+    with aside.open("wb") as file:
+        for _ in range(counts[0]):
+            np.full(counts[1:], value, kind).tofile(file)
+    aside.replace(path)
+
+
+def _cells_file(path: Path, counts: tuple[int, ...], kind: npt.DTypeLike) -> Any:
+    if not path.is_file():
+        return None
+    return np.memmap(path, kind, mode="r+" if os.access(path, os.W_OK) else "r", shape=counts)
 
 
 def _times(values: Any, cell: Shape) -> Shape:
