@@ -6,6 +6,7 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from napari_vesselkd.plugin.correct_tab import CorrectTab
+from napari_vesselkd.plugin.learn_tab import LearnTab
 from napari_vesselkd.plugin.look_tab import LookTab
 from napari_vesselkd.plugin.parts import style_sheet
 from napari_vesselkd.plugin.project_bar import ProjectBar
@@ -36,7 +37,8 @@ class VesselKDDock(QWidget):
         self.segment = SegmentTab(viewer, self.events_)
         self.look = LookTab(viewer, self.events_, self.segment)
         self.correct = CorrectTab(viewer, self.events_, self.session)
-        self.learn = QWidget()
+        self.learn = LearnTab(viewer, self.session)
+        self.learn.segment_again.connect(lambda: self.show_tab("Segment"))
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
         for name, tab in (
@@ -54,7 +56,7 @@ class VesselKDDock(QWidget):
         self.setMinimumWidth(300)
         viewer.events.theme.connect(self._dress)
         self._dress()
-        parts = (self.events_, self.segment, self.look, self.correct, self.session)
+        parts = (self.events_, self.segment, self.look, self.correct, self.learn, self.session)
         self.destroyed.connect(lambda: _release(*parts))
 
     def sizeHint(self) -> QSize:
@@ -78,7 +80,9 @@ def _scrolling(content: QWidget) -> QScrollArea:
     return area
 
 
-def _release(events: ViewerEvents, *parts: SegmentTab | LookTab | CorrectTab | ProjectSession) -> None:
+def _release(
+    events: ViewerEvents, *parts: SegmentTab | LookTab | CorrectTab | LearnTab | ProjectSession
+) -> None:
     events.close()
     for part in parts:
         part.release()

@@ -96,8 +96,9 @@ class GateView(QWidget):
 def _cell(style: str, at: int, text: str = "") -> QLabel:
     label = QLabel(text)
     label.setObjectName(style)
+    label.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
     if at:
-        label.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        label.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignTop)
     return label
 
 

@@ -64,6 +64,8 @@ class JobView:
     notices : tuple of str
     failure : Failure or None
         Why it ended early.
+    kept : bool
+        Whether the user looked at the result and kept the current checkpoint.
     """
 
     path: Path
@@ -77,6 +79,7 @@ class JobView:
     judged: Judged | None = None
     notices: tuple[str, ...] = ()
     failure: Failure | None = None
+    kept: bool = False
 
     @property
     def active(self) -> bool:

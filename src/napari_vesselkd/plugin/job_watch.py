@@ -20,6 +20,7 @@ from napari_vesselkd.plugin.workers import Task, run
 ACTIVE_MS = 400
 ENDED_MS = 2000
 TAIL_BYTES = 6000
+KEPT = "kept"  # a file in the run folder: the user kept the current checkpoint
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +133,8 @@ def look(seen: Seen) -> Seen:
     events, offset = folder.events(seen.offset)
     printed = tail(path / "output.log") if status.state in ("failed", "crashed") else ""
     failure = failure_of(status.state, status.error, printed, path)
-    view = replace(fold(seen.view, events), state=str(status.state), failure=failure)
+    kept = (path / KEPT).exists()
+    view = replace(fold(seen.view, events), state=str(status.state), failure=failure, kept=kept)
     picture = seen.picture
     if view.picture is not None and (view.picture, view.validations) != (
         seen.view.picture,

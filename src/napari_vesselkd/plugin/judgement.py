@@ -205,13 +205,13 @@ def _basis(judged: Judged) -> str:
 
 
 def describe_gain(gain: Gain) -> str:
-    """Return ``+0.029 (0.012 to 0.046)``."""
+    """Return ``+0.029``, and its interval on the next line."""
     estimate, low, high = gain
     if not math.isfinite(estimate):
         return "–"
     if not (math.isfinite(low) and math.isfinite(high)):
         return _signed(estimate)
-    return f"{_signed(estimate)} ({_signed(low)} to {_signed(high)})"
+    return f"{_signed(estimate)}\n{_signed(low)} to {_signed(high)}"
 
 
 def describe_block(block: BlockResult) -> str:

@@ -16,9 +16,9 @@ class Shortcut:
     does: str
 
 
-RUN = Shortcut("F5", "Run the segmentation")
-PAUSE = Shortcut("F6", "Pause or go on")
-CANCEL = Shortcut("F7", "Cancel within one block")
+RUN = Shortcut("F5", "Run the segmentation, or start to learn")
+PAUSE = Shortcut("F6", "Pause or go on, or resume learning")
+CANCEL = Shortcut("F7", "Cancel within one block, or stop learning")
 PROJECT = Shortcut("F8", "Project the region")
 EDIT_HERE = Shortcut("F2", "Edit the region under the cursor, or amid the view")
 PREVIOUS = Shortcut("F3", "Open the previous block")

@@ -79,8 +79,10 @@ class LearnPicture:
     bar_permille: int | None
     bar_text: str
     losses: tuple[Point, ...]
+    loss_visible: bool
     dice: tuple[Point, ...]
     cldice: tuple[Point, ...]
+    scores_visible: bool
     steps: int
     notices: tuple[str, ...]
     failure: Failure | None
@@ -119,13 +121,15 @@ def draw_learn(
         stop=_stop(job, asked),
         resume=_resume(lesson, job, asked),
         inputs_enabled=not active and lesson.path is not None,
-        run_title=_run_title(job),
+        run_title=f"Run {job.path.name}" if job is not None else "",
         bar_visible=job is not None or bool(asked),
         bar_permille=_permille(job, asked),
         bar_text=asked or (describe_job(job) if job is not None else ""),
         losses=job.losses if job is not None else (),
+        loss_visible=job is not None and bool(job.losses or (job.active and job.stage is None)),
         dice=_finite(job, "dice"),
         cldice=_finite(job, "cldice"),
+        scores_visible=job is not None and bool(job.validations or (job.losses and lesson.held_out)),
         steps=_steps(job, form),
         notices=job.notices if job is not None else (),
         failure=failure or (job.failure if job is not None else None),
@@ -149,14 +153,13 @@ def why_not_learn(lesson: Lesson, job: JobView | None) -> str:
 
 
 def describe_lesson(lesson: Lesson) -> str:
-    """Return ``3 blocks · 41 k vessel and 310 k background voxels``, and what is held out."""
+    """Return how many blocks there are to learn from, their labelled voxels, and what is held out."""
     if lesson.path is None or lesson.training + lesson.held_out == 0:
         return ""
-    labelled = (
-        f"{describe_count(lesson.vessel)}vessel and {describe_count(lesson.background)}background voxels"
-    )
-    held = f"{_blocks(lesson.held_out)} held out to compare on" if lesson.held_out else "no block held out"
-    return f"{_blocks(lesson.training)} · {labelled}\n{held}"
+    vessel, background = (describe_count(count).rstrip() for count in (lesson.vessel, lesson.background))
+    held = f"{lesson.held_out} more held out, to compare on" if lesson.held_out else "none is held out yet"
+    blocks = f"{lesson.training} accepted block{'s' if lesson.training != 1 else ''}"
+    return f"{blocks} with {vessel} vessel and {background} background voxels; {held}."
 
 
 def describe_time(steps: int, measured: float | None) -> str:
@@ -219,10 +222,6 @@ def _hint(lesson: Lesson) -> str:
     return "One of your next accepted blocks will be held out; until then nothing can be compared."
 
 
-def _blocks(count: int) -> str:
-    return f"{count} block{'s' if count != 1 else ''}"
-
-
 def _stop(job: JobView | None, asked: str) -> Button:
     if asked:
         return Button("Stop", False, asked)
@@ -240,10 +239,6 @@ def _resume(lesson: Lesson, job: JobView | None, asked: str) -> Button:
         why = "It is running" if job is not None and job.active else "No run was stopped before its end"
         return Button("Resume", False, why)
     return Button("Resume", True, "Go on with this run from the last step that was saved")
-
-
-def _run_title(job: JobView | None) -> str:
-    return job.path.name if job is not None else ""
 
 
 def _permille(job: JobView | None, asked: str) -> int | None:

@@ -1,4 +1,4 @@
-"""The checkpoints of a project as the dock lists them: what each was made from, and which one is in use. No Qt.
+"""The checkpoints of a project as the dock lists them: where each came from, which one is in use. No Qt.
 
 Notation: scores are 0..1.
 """
@@ -68,9 +68,7 @@ def entries(
 ) -> tuple[Entry, ...]:
     """Return the list, newest first, the one that comes with the package last."""
     own = sorted(cards, key=lambda card: card.created, reverse=True)
-    first = Entry(
-        AUTO, f"{bundled} (comes with the package)", "auto: chosen by the voxel size", current == AUTO
-    )
+    first = Entry(AUTO, bundled, "comes with the package, chosen by the voxel size", current == AUTO)
     listed = [
         Entry(card.name, card.name, describe(card, scores.get(card.name, {})), current == card.name)
         for card in own

@@ -12,6 +12,7 @@ import numpy as np
 from napari_vesselkd.geometry import Region, Shape, as_shape
 
 SLAB_SLICES = 32
+FILLED = 0.8  # share of the canvas that a region fills when it is gone to
 
 
 def visible_region(viewer: Any, layer: Any, *, slab: int = SLAB_SLICES) -> Region | None:
@@ -55,10 +56,33 @@ def slab_around(centre: float, thickness: int, size: int) -> tuple[int, int]:
     return start, start + thickness
 
 
+def go_to(viewer: Any, layer: Any, region: Region) -> None:
+    """Move the viewer to `region`, in voxels of `layer`: its middle slice, all of it on screen."""
+    low, high = (_in_world(layer, corner) for corner in (region.start, region.stop))
+    axes = range(viewer.dims.ndim - len(low), viewer.dims.ndim)
+    for axis, a, b in zip(axes, low, high, strict=True):
+        viewer.dims.set_point(axis, (a + b) / 2)
+    shown = [axis - axes.start for axis in viewer.dims.displayed if axis >= axes.start]
+    camera = viewer.scene.camera
+    centre = [0.0] * (3 - len(shown)) + [float(low[axis] + high[axis]) / 2 for axis in shown]
+    camera.center = tuple(centre)
+    extents = [abs(float(high[axis] - low[axis])) for axis in shown[-2:]]
+    pixels = min(viewer.canvas.size)
+    camera.zoom = FILLED * pixels / max(*extents, 1e-9)
+
+
 def layer_shape(layer: Any) -> Shape:
     """Return the (z, y, x) shape of an image layer's finest level."""
     shape = tuple((layer.data[0] if layer.multiscale else layer.data).shape)[-3:]
     return as_shape((1, *shape) if len(shape) == 2 else shape)
+
+
+def _in_world(layer: Any, corner: Sequence[int]) -> np.ndarray:
+    point = np.zeros(layer.ndim)
+    spatial = min(3, layer.ndim)
+    # Voxel i covers [i - 0.5, i + 0.5) in napari's data coordinates.
+    point[-spatial:] = np.asarray(corner[-spatial:], dtype=float) - 0.5
+    return np.asarray(layer.data_to_world(point), dtype=float)
 
 
 def _canvas_box(viewer: Any) -> tuple[np.ndarray, np.ndarray]:

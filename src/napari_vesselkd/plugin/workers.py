@@ -14,12 +14,13 @@ from contextlib import suppress
 from typing import Any
 
 from napari.qt.threading import GeneratorWorker, create_worker
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QThreadPool, Signal
 
 from napari_vesselkd.plugin.failure import Failure, describe_failure
 
 TURN_SECONDS = 0.0005
 NICE = 5
+THREADS = 8  # Qt's own limit is one per core: two long tasks on two cores would hold up every short one
 
 
 class _ClosingWorker(GeneratorWorker):
@@ -67,6 +68,8 @@ class Task(QObject):
         self._worker.finished.connect(self._finish)
 
     def start(self) -> "Task":
+        pool = QThreadPool.globalInstance()
+        pool.setMaxThreadCount(max(THREADS, pool.maxThreadCount()))
         self._worker.start()
         return self
 
