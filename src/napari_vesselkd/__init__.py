@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_vesselkd.checkpoints import CheckpointRegistry
     from napari_vesselkd.geometry import Region
-    from napari_vesselkd.inference import SegmentConfig, preflight, segment
+    from napari_vesselkd.inference import SegmentConfig, preflight, segment, segment_project
     from napari_vesselkd.measure import evaluate
     from napari_vesselkd.phantoms import PhantomConfig, make_phantom, write_phantom
     from napari_vesselkd.project import Project
@@ -35,6 +35,7 @@ _HOME = {
     "open_volume": "volume",
     "preflight": "inference",
     "segment": "inference",
+    "segment_project": "inference",
     "write_phantom": "phantoms",
 }
 
@@ -54,6 +55,7 @@ __all__ = [
     "open_volume",
     "preflight",
     "segment",
+    "segment_project",
     "write_phantom",
 ]
 

@@ -6,6 +6,7 @@ probabilities after the sigmoid, labels are 0 background and 1 vessel.
 
 from napari_vesselkd.inference.config import SegmentConfig
 from napari_vesselkd.inference.devices import Backend, choose_backend
+from napari_vesselkd.inference.into_project import preflight_project, segment_project
 from napari_vesselkd.inference.predict import segment
 from napari_vesselkd.inference.predictor import Predictor
 from napari_vesselkd.inference.preparation import preflight
@@ -20,5 +21,7 @@ __all__ = [
     "SegmentFinished",
     "choose_backend",
     "preflight",
+    "preflight_project",
     "segment",
+    "segment_project",
 ]

@@ -21,6 +21,7 @@ from napari_vesselkd.errors import DeviceError
 from napari_vesselkd.geometry import Region, Shape, as_shape
 from napari_vesselkd.inference.context import ContextStore
 from napari_vesselkd.inference.predictor import Predictor, logit, sigmoid
+from napari_vesselkd.inference.uncertainty import STEP, entropy_sample, sample_box
 from napari_vesselkd.models.streaming import BlockPlan
 from napari_vesselkd.volume import IntensityWindow, Volume
 
@@ -46,10 +47,14 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """Labels of a block's target, (z, y, x) of 0 and 1, and its probability in 0..255 where wanted."""
+    """Labels of a block's target, (z, y, x) of 0 and 1; probability in 0..255 and entropy where wanted.
+
+    `entropy` is a sample, see `uncertainty`.
+    """
 
     labels: Bytes
     probability: Bytes | None
+    entropy: Floats | None = None
 
 
 @dataclass(eq=False)
@@ -69,6 +74,8 @@ class BlockWork:
         Probability from which a voxel is vessel.
     probability : bool
         Whether it is wanted.
+    uncertainty : bool
+        Whether the entropy is wanted.
     largest : float
         Voxels that memory is known or hoped to allow at once; shrinks when memory runs out.
     """
@@ -81,6 +88,7 @@ class BlockWork:
     contexts: ContextStore
     threshold: float
     probability: bool
+    uncertainty: bool = False
     largest: float = math.inf
     known: OrderedDict[tuple[Any, ...], Any] = field(default_factory=OrderedDict)
     buffers: list[Floats] = field(default_factory=lambda: [np.empty(0, np.float32)] * 2)
@@ -207,19 +215,23 @@ class BlockWork:
         if value is None:
             return self._forward(job, voxels, context)
         digest = hashlib.blake2b(context.data).digest()
-        inside = cast(Block, job.block).target_in_core
-        key = (value, voxels.shape, digest, context.shape, plan.levels, plan.head, inside)
+        block = cast(Block, job.block)
+        even = tuple(low % STEP for low in block.target.start)
+        key = (value, voxels.shape, digest, context.shape, plan.levels, plan.head, block.target_in_core, even)
         found = self._remembered(key, lambda: _compact(self._forward(job, voxels, context)))
         return cast(Prediction, found)
 
     def _forward(self, job: Job, voxels: Floats, context: Floats) -> Prediction:
         plan = cast(BlockPlan, job.plan)
-        inside = cast(Block, job.block).target_in_core.slices
-        if not self.probability:
+        block = cast(Block, job.block)
+        inside = block.target_in_core.slices
+        if not self.probability and not self.uncertainty:
             return Prediction(self.predictor.labels(voxels, context, plan, self.threshold)[inside], None)
         logits = self.predictor.logits(voxels, context, plan)[inside]
         labels = (logits >= np.float32(logit(self.threshold))).view(np.uint8)
-        return Prediction(labels, np.rint(sigmoid(logits) * 255).astype(np.uint8))
+        probability = np.rint(sigmoid(logits) * 255).astype(np.uint8) if self.probability else None
+        entropy = entropy_sample(logits, block.target) if self.uncertainty else None
+        return Prediction(labels, probability, entropy)
 
     def _in_parts(self, job: Job, voxels: Floats | None) -> Prediction:
         block = cast(Block, job.block)
@@ -228,6 +240,8 @@ class BlockWork:
             raise self._too_small(job)
         labels = np.empty(block.target.shape, np.uint8)
         probability = np.empty(block.target.shape, np.uint8) if self.probability else None
+        sample = sample_box(block.target)
+        entropy = np.empty(sample.shape, np.float32) if self.uncertainty else None
         for part in parts:
             smaller = self._job(part)
             found = self.predict(smaller, self._part_of(job, smaller, voxels))
@@ -235,7 +249,10 @@ class BlockWork:
             labels[place] = found.labels
             if probability is not None:
                 probability[place] = cast(Bytes, found.probability)
-        return Prediction(labels, probability)
+            if entropy is not None:
+                place = sample_box(part.target).relative_to(sample.start).slices
+                entropy[place] = cast(Floats, found.entropy)
+        return Prediction(labels, probability, entropy)
 
     def _part_of(self, job: Job, part: Job, voxels: Floats | None) -> Floats | None:
         if voxels is None:
@@ -275,7 +292,7 @@ def constant_value(voxels: Floats) -> float | None:
 def _compact(found: Prediction) -> Prediction:
     """Return the same with uniform arrays as views of one voxel."""
     probability = None if found.probability is None else _uniform(found.probability)
-    return Prediction(_uniform(found.labels), probability)
+    return Prediction(_uniform(found.labels), probability, found.entropy)
 
 
 def _uniform(values: Bytes) -> Bytes:

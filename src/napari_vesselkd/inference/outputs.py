@@ -8,6 +8,7 @@ stays in that folder, so that the same command knows that it is finished.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,17 @@ import numpy as np
 
 from napari_vesselkd.errors import OutputError
 from napari_vesselkd.geometry import Region
+from napari_vesselkd.inference.blockwork import Prediction
 from napari_vesselkd.inference.config import SegmentConfig
 from napari_vesselkd.inference.export import export_file
 from napari_vesselkd.inference.planning import Plan
+from napari_vesselkd.inference.uncertainty import mean_per_cell
 from napari_vesselkd.labels import LabelStore, RunRecord
 from napari_vesselkd.volume import output_errors
 from napari_vesselkd.volume.output import LABEL_ENDINGS, ZARR_ENDINGS
 
 WORK = ".vesselkd"
+Over = Callable[[Region, np.ndarray[Any, Any]], np.ndarray[Any, Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +45,8 @@ class Output:
     record : RunRecord
     like : Path or None
         The NIfTI file that the labels are of, where they are of one.
+    over : callable or None
+        Gives the labels of a region with what a person said about it on top.
     """
 
     path: Path
@@ -48,19 +54,20 @@ class Output:
     probability: LabelStore | None
     record: RunRecord
     like: Path | None = None
+    over: Over | None = None
 
     @property
     def probability_path(self) -> Path | None:
         return None if self.probability is None else probability_path(self.path)
 
-    def write(
-        self, target: Region, labels: np.ndarray[Any, Any], probability: np.ndarray[Any, Any] | None
-    ) -> None:
+    def write(self, target: Region, found: Prediction) -> None:
         """Write one block, then mark it as done."""
-        if self.probability is not None and probability is not None:
-            self.probability.write(target, probability)
+        if self.probability is not None and found.probability is not None:
+            self.probability.write(target, found.probability)
+        labels = found.labels if self.over is None else self.over(target, found.labels)
+        entropy = None if found.entropy is None else mean_per_cell(found.entropy, target, self.record.cell)
         self.labels.write(target, labels)
-        self.record.mark(target, labels)
+        self.record.mark(target, labels, entropy)
 
     def finish(self) -> None:
         """Export to the file asked for, where that is none of ours, and note that the run is complete."""
@@ -124,8 +131,11 @@ def check_vacant(path: Path) -> None:
         )
 
 
-def open_output(path: Path, plan: Plan, fingerprint: dict[str, Any], **values: Any) -> Output:
+def open_output(path: Path, plan: Plan, fingerprint: dict[str, Any], over: Over | None = None) -> Output:
     """Open the output of an earlier run with the same fingerprint, or create it.
+
+    With `over`, the output is a project's: it keeps the uncertainty, and goes on with other settings, which
+    count every voxel as not done while the labels stay until they are computed.
 
     Raises
     ------
@@ -135,17 +145,37 @@ def open_output(path: Path, plan: Plan, fingerprint: dict[str, Any], **values: A
     store = store_path(path)
     record = RunRecord.open(store)
     if record is not None:
-        record.check(fingerprint, path)
-        return Output(path, *_stores(path, plan), record, _like(plan))
+        if over is not None and not same_settings(record, plan, fingerprint):
+            record.check({"volume": fingerprint["volume"]}, path)
+            with output_errors(path):
+                record = record.renew(plan.cell, fingerprint)
+        return _opened(path, plan, record, fingerprint, over)
     check_vacant(path)
     with output_errors(path):
         if store.exists():
             shutil.rmtree(store)
-        _create(path, plan, fingerprint, values)
+        _create(path, plan, fingerprint)
     record = RunRecord.open(store)
     if record is None:
         raise OutputError("The output cannot be created", value=path)
-    return Output(path, *_stores(path, plan), record, _like(plan))
+    return _opened(path, plan, record, fingerprint, over)
+
+
+def _opened(
+    path: Path, plan: Plan, record: RunRecord, fingerprint: dict[str, Any], over: Over | None
+) -> Output:
+    record.check(fingerprint, path)
+    if over is not None:
+        with output_errors(path):
+            record.track_uncertainty()
+    return Output(path, *_stores(path, plan), record, _like(plan), over)
+
+
+def same_settings(record: RunRecord, plan: Plan, fingerprint: dict[str, Any]) -> bool:
+    """Whether an output goes on where it was, or is computed again."""
+    return record.cell == plan.cell and all(
+        record.fingerprint.get(key) == value for key, value in fingerprint.items()
+    )
 
 
 def _like(plan: Plan) -> Path | None:
@@ -153,7 +183,7 @@ def _like(plan: Plan) -> Path | None:
     return volume.path if volume.format == "nifti" and plan.config.level == 0 else None
 
 
-def _create(path: Path, plan: Plan, fingerprint: dict[str, Any], values: dict[str, Any]) -> None:
+def _create(path: Path, plan: Plan, fingerprint: dict[str, Any]) -> None:
     """Make empty stores and their record aside, so that no store is ever seen without its record."""
     store = store_path(path)
     aside = store.with_name(store.name + ".part")
@@ -169,7 +199,7 @@ def _create(path: Path, plan: Plan, fingerprint: dict[str, Any], values: dict[st
             _new_store(aside / "labels.ome.zarr", plan, label=True)
             if plan.config.probability:
                 _new_store(aside / "probability.ome.zarr", plan, label=False)
-        RunRecord.create(aside, plan.volume.shape, plan.cell, fingerprint, **values)
+        RunRecord.create(aside, plan.volume.shape, plan.cell, fingerprint)
         aside.rename(store)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)

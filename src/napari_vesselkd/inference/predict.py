@@ -23,7 +23,14 @@ from napari_vesselkd.blocks.order import Focus
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.inference.blockwork import Job
 from napari_vesselkd.inference.config import SegmentConfig
-from napari_vesselkd.inference.outputs import Output, earlier_record, open_output, remove_output
+from napari_vesselkd.inference.outputs import (
+    Output,
+    Over,
+    earlier_record,
+    open_output,
+    remove_output,
+    same_settings,
+)
 from napari_vesselkd.inference.planning import Plan, describe, make_plan
 from napari_vesselkd.inference.predictor import Predictor
 from napari_vesselkd.inference.preparation import fix_statistics, notices, window_of, work_of
@@ -74,25 +81,33 @@ def segment(
         One of the kinds in `errors`, with what is wrong and the way out. What was written stays, and the same
         call resumes.
     """
-    config = config or SegmentConfig()
+    return segment_over(volume, output, config or SegmentConfig(), None, focus)
+
+
+def segment_over(
+    volume: Volume | str | Path, output: str | Path, config: SegmentConfig, over: Over | None, focus: Focus
+) -> Iterator[Report]:
+    """Do as `segment`; where there is `over`, write what it makes of each block, see `open_output`."""
     with ExitStack() as stack:
         if not isinstance(volume, Volume):
             volume = stack.enter_context(open_volume(volume))
         path = stack.enter_context(claim_output(output, source=volume.path))
         record = earlier_record(path, config)
         plan = make_plan(volume, config, record)
+        if over is not None and record is not None and not same_settings(record, plan, plan.fingerprint()):
+            record = None  # all of it will be computed again
         report = describe(plan, record)
         yield report
         check_disk_space(path, report.disk_bytes)
-        yield from _run(plan, path, focus)
+        yield from _run(plan, path, over, focus)
 
 
-def _run(plan: Plan, path: Path, focus: Focus) -> Iterator[Report]:
+def _run(plan: Plan, path: Path, over: Over | None, focus: Focus) -> Iterator[Report]:
     began = time.perf_counter()
     model, fingerprint = plan.checkpoint.load(), plan.fingerprint()
     if plan.config.restart:
         remove_output(path)
-    target = open_output(path, plan, fingerprint)
+    target = open_output(path, plan, fingerprint, over)
     target.record.ask_for(plan.region)
     finished = target.record.is_done(plan.region)
     if finished and target.record.values.get("state") == "finished":
@@ -112,7 +127,7 @@ def _blocks(plan: Plan, model: nn.Module, target: Output, focus: Focus, began: f
     predictor = Predictor(
         model, plan.checkpoint.card.calibration["temperature"], plan.backend, plan.config.threads
     )
-    work = work_of(plan, predictor, window)
+    work = work_of(plan, predictor, window, uncertainty=target.over is not None)
     record, total, memory = target.record, len(plan.grid), work.largest
     done = resumed = total - sum(record.missing(block.target) is not None for block in plan.grid)
     waiting = work.jobs(_missing(plan, target, focus))
@@ -142,7 +157,7 @@ def _blocks(plan: Plan, model: nn.Module, target: Output, focus: Focus, began: f
             if behind is not None:
                 behind.future.result()  # a full disk ends the run before more is written
             place = job.block.target
-            future = writer.submit(target.write, place, found.labels, found.probability)
+            future = writer.submit(target.write, place, found)
             before, behind = behind, Written(future, place, int(np.count_nonzero(found.labels)))
             if before is not None:
                 done += 1

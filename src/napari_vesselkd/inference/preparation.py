@@ -82,8 +82,10 @@ def notices(plan: Plan, window: IntensityWindow) -> Iterator[Notice]:
         yield Notice(f"{name} has {missing} chunks that are not stored; they read as the fill value")
 
 
-def work_of(plan: Plan, predictor: Predictor, window: IntensityWindow) -> BlockWork:
-    """Return the work of a run on its blocks."""
+def work_of(
+    plan: Plan, predictor: Predictor, window: IntensityWindow, *, uncertainty: bool = False
+) -> BlockWork:
+    """Return the work of a run on its blocks; with their `uncertainty` where it is wanted."""
     return BlockWork(
         plan.volume,
         window,
@@ -93,4 +95,5 @@ def work_of(plan: Plan, predictor: Predictor, window: IntensityWindow) -> BlockW
         context_store(plan.grid.extended.shape, predictor.strides),
         plan.threshold,
         plan.config.probability,
+        uncertainty,
     )

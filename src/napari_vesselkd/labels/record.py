@@ -7,10 +7,11 @@ written, so a mark is never too early.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -53,10 +54,10 @@ class RunRecord:
         """Begin the record of `output`, an existing folder."""
         folder = output / FOLDER
         folder.mkdir()
-        counts = as_shape([-(-n // side) for n, side in zip(shape, cell, strict=True)])
+        counts = _counts(shape, cell)
         np.zeros(counts, np.int32).tofile(folder / "done")
         content = {"shape": shape, "cell": cell, "fingerprint": dict(fingerprint), **values}
-        record = cls(folder, shape, cell, _marks(folder, counts), content)
+        record = cls(folder, shape, cell, _cells_file(folder / "done", counts, np.int32), content)
         record.save()
         return record
 
@@ -67,8 +68,9 @@ class RunRecord:
         try:
             values = json.loads((folder / "run.json").read_text(encoding="utf-8"))
             shape, cell = as_shape(values["shape"]), as_shape(values["cell"])
-            counts = as_shape([-(-n // side) for n, side in zip(shape, cell, strict=True)])
-            return cls(folder, shape, cell, _marks(folder, counts), values)
+            counts = _counts(shape, cell)
+            marks = _cells_file(_generation(folder, "done", values.get("generation", 0)), counts, np.int32)
+            return None if marks is None else cls(folder, shape, cell, marks, values)
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -102,14 +104,8 @@ class RunRecord:
 
     def missing(self, target: Region) -> Region | None:
         """Return the smallest box around the part of `target` that is not done, or None."""
-        cells = self._cells(target)
-        where = np.nonzero(self.done[cells.slices] == 0)
-        if not len(where[0]):
-            return None
-        low = [int(axis.min()) + start for axis, start in zip(where, cells.start, strict=True)]
-        high = [int(axis.max()) + 1 + start for axis, start in zip(where, cells.start, strict=True)]
-        box = Region(_times(low, self.cell), _times(high, self.cell))
-        return box.intersection(target)
+        cells = self.cells(target)
+        return self._box_of(self.done[cells.slices] == 0, cells, target)
 
     def mark(
         self,
@@ -127,7 +123,7 @@ class RunRecord:
         uncertainty : ndarray of float32, (cells z, y, x), optional
             Of the cells that `target` touches, in bits.
         """
-        cells = self._cells(target)
+        cells = self.cells(target)
         box = Region(_times(cells.start, self.cell), _times(cells.stop, self.cell))
         counts = vessels_per_cell(labels, target.relative_to(box.start), cells.shape, self.cell) + 1
         visible = cast(Region, box.intersection(Region.whole(self.shape)))
@@ -143,7 +139,7 @@ class RunRecord:
 
         `read` gives the labels, (z, y, x) of 0 and 1, of a box.
         """
-        cells = self._cells(region)
+        cells = self.cells(region)
         box = Region(_times(cells.start, self.cell), _times(cells.stop, self.cell))
         visible = cast(Region, box.intersection(Region.whole(self.shape)))
         counts = vessels_per_cell(read(visible), visible.relative_to(box.start), cells.shape, self.cell) + 1
@@ -151,33 +147,42 @@ class RunRecord:
 
     def forget(self, region: Region) -> None:
         """Mark the cells that `region` touches as not done: their voxels are to be computed again."""
-        cells = self._cells(region).slices
+        cells = self.cells(region).slices
         self.done[cells] = 0
         for values, unknown in ((self.earlier, 0), (self.uncertainty, np.nan)):
             if values is not None:
                 values[cells] = unknown
 
-    def renew(self, fingerprint: Mapping[str, Any]) -> None:
+    def renew(self, cell: Shape, fingerprint: Mapping[str, Any]) -> Self:
         """Go on with other settings: nothing is done by them yet, the voxels stay until they are computed.
 
-        What was measured for the settings before is forgotten; `shown` still knows where there are labels.
+        What was measured for the settings before is forgotten; `shown` and `uncertainty` still tell of the
+        labels there are. Returns the new record; `run.json` goes over to it in one step.
         """
-        if self.earlier is None:
-            _new_cells(self.folder / "earlier", self.done.shape, np.uint8, 0)
-        earlier = self.earlier
-        if earlier is not None:
-            earlier[self.done > 0] = 1
-            earlier.flush()
-        self.done[:] = 0
-        self.done.flush()
-        for key in ("window", "statistics"):
-            self.values.pop(key, None)
-        self.save(fingerprint=dict(fingerprint), state="running")
+        number = int(self.values.get("generation", 0)) + 1
+        counts = _counts(self.shape, cell)
+        whole = self.done > 0 if self.earlier is None else (self.done > 0) | (self.earlier > 0)
+        whole = _on_other_cells(whole, self.shape, self.cell, cell)
+        _write_cells(self._file("earlier", number), whole.astype(np.uint8))
+        _write_cells(self._file("done", number), np.zeros(counts, np.int32))
+        if self.uncertainty is not None:
+            known = _on_other_cells(self.uncertainty, self.shape, self.cell, cell)
+            _write_cells(self._file("uncertainty", number), known)
+        old = [self._file(name) for name in ("earlier", "done", "uncertainty")]
+        values = {key: value for key, value in self.values.items() if key not in ("window", "statistics")}
+        values.update(cell=cell, fingerprint=dict(fingerprint), generation=number, state="running")
+        marks = _cells_file(self._file("done", number), counts, np.int32)
+        record = replace(self, cell=cell, done=marks, values=values)
+        record.save()
+        for file in old:
+            with contextlib.suppress(OSError):  # someone is still looking at it
+                file.unlink()
+        return record
 
     def track_uncertainty(self) -> None:
         """Keep the uncertainty of cells from now on."""
         if self.uncertainty is None:
-            _new_cells(self.folder / "uncertainty", self.done.shape, np.float32, np.nan)
+            _write_cells(self._file("uncertainty"), np.full(self.done.shape, np.nan, np.float32))
 
     @property
     def uncertainty(self) -> Any:
@@ -185,16 +190,16 @@ class RunRecord:
 
         None in a record that does not keep it.
         """
-        return _cells_file(self.folder / "uncertainty", self.done.shape, np.float32)
+        return _cells_file(self._file("uncertainty"), self.done.shape, np.float32)
 
     @property
     def earlier(self) -> Any:
         """1 for cells, (cells z, y, x), whose labels are of earlier settings; None before any change."""
-        return _cells_file(self.folder / "earlier", self.done.shape, np.uint8)
+        return _cells_file(self._file("earlier"), self.done.shape, np.uint8)
 
     def shown(self, region: Region) -> npt.NDArray[np.bool_]:
         """Return where in `region`, (z, y, x), there are labels, of these settings or earlier ones."""
-        cells = self._cells(region)
+        cells = self.cells(region)
         done, earlier = self.done[cells.slices], self.earlier
         whole = done > 0 if earlier is None else (done > 0) | (earlier[cells.slices] > 0)
         voxels = self._spread(whole, cells, region)
@@ -207,23 +212,48 @@ class RunRecord:
             voxels[place] |= self._spread(done < 0, cells, region)[place]
         return voxels
 
+    def shown_box(self, region: Region) -> Region | None:
+        """Return the smallest box, in `region`, around the cells with labels; None where there are none."""
+        cells = self.cells(region)
+        done, earlier = self.done[cells.slices], self.earlier
+        there = done != 0 if earlier is None else (done != 0) | (earlier[cells.slices] > 0)
+        box = self._box_of(there, cells, region)
+        asked = self.values.get("region")
+        if box is not None and asked is not None and (done < 0).any():
+            return box.intersection(Region.parse(asked, self.shape))
+        return box
+
     def vessel_voxels(self, region: Region) -> int:
         """Return how many voxels of the cells that `region` touches are vessel, as far as they are done."""
-        marks = self.done[self._cells(region).slices].astype(np.int64)
+        marks = self.done[self.cells(region).slices].astype(np.int64)
         return int(np.maximum(np.abs(marks) - 1, 0).sum())
 
     def share_done(self, region: Region) -> float:
         """Return the share, 0..1, of the cells of `region` that are done."""
-        return float(np.count_nonzero(self.done[self._cells(region).slices])) / self._cells(region).size
+        return float(np.count_nonzero(self.done[self.cells(region).slices])) / self.cells(region).size
 
     def is_done(self, region: Region) -> bool:
         """Whether all of `region`, the one asked for, is done."""
         return self.missing(region) is None
 
-    def _cells(self, region: Region) -> Region:
+    def _file(self, name: str, generation: int | None = None) -> Path:
+        number = self.values.get("generation", 0) if generation is None else generation
+        return _generation(self.folder, name, number)
+
+    def cells(self, region: Region) -> Region:
+        """Return the cells that `region` touches, as a box of their indices."""
         start = [low // side for low, side in zip(region.start, self.cell, strict=True)]
         stop = [-(-high // side) for high, side in zip(region.stop, self.cell, strict=True)]
         return Region(as_shape(start), as_shape(stop))
+
+    def _box_of(self, chosen: npt.NDArray[np.bool_], cells: Region, region: Region) -> Region | None:
+        """Return the smallest box, in `region`, around the chosen ones of its `cells`."""
+        where = np.nonzero(chosen)
+        if not len(where[0]):
+            return None
+        low = [int(axis.min()) + start for axis, start in zip(where, cells.start, strict=True)]
+        high = [int(axis.max()) + 1 + start for axis, start in zip(where, cells.start, strict=True)]
+        return Region(_times(low, self.cell), _times(high, self.cell)).intersection(region)
 
     def _spread(self, values: npt.NDArray[np.bool_], cells: Region, region: Region) -> npt.NDArray[np.bool_]:
         """Return the value of each voxel of `region` from those of its `cells`."""
@@ -257,16 +287,32 @@ def vessels_per_cell(
     return cast(npt.NDArray[np.int32], total)
 
 
-def _marks(folder: Path, counts: Shape) -> np.memmap[Any, np.dtype[np.int32]]:
-    path = folder / "done"
-    return np.memmap(path, np.int32, mode="r+" if os.access(path, os.W_OK) else "r", shape=counts)
+def _generation(folder: Path, name: str, number: int) -> Path:
+    """Return the file of the numbers per cell; `renew` makes new ones and never touches those in use."""
+    return folder / (f"{name}-{int(number)}" if number else name)
 
 
-def _new_cells(path: Path, counts: tuple[int, ...], kind: npt.DTypeLike, value: float) -> None:
+def _counts(shape: Shape, cell: Shape) -> Shape:
+    return as_shape([-(-n // side) for n, side in zip(shape, cell, strict=True)])
+
+
+def _on_other_cells(values: npt.NDArray[Any], shape: Shape, cell: Shape, other: Shape) -> npt.NDArray[Any]:
+    """Return values of cells on cells of another shape: the smallest that each overlaps; NaN wins."""
+    for axis in range(3):
+        if cell[axis] == other[axis]:
+            continue
+        low = np.arange(-(-shape[axis] // other[axis])) * other[axis]
+        first, last = low // cell[axis], (np.minimum(low + other[axis], shape[axis]) - 1) // cell[axis]
+        found = values.take(first, axis)
+        for step in range(1, int((last - first).max()) + 1):
+            found = np.minimum(found, values.take(np.minimum(first + step, last), axis))
+        values = found
+    return values
+
+
+def _write_cells(path: Path, values: npt.NDArray[Any]) -> None:
     aside = path.with_name(path.name + ".part")
-    with aside.open("wb") as file:
-        for _ in range(counts[0]):
-            np.full(counts[1:], value, kind).tofile(file)
+    values.tofile(aside)
     aside.replace(path)
 
 

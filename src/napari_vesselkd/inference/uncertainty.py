@@ -1,0 +1,61 @@
+"""How unsure a prediction is: the entropy of its probability, averaged per cell.
+
+Notation: z, y, x axes. Every second voxel of the volume along each axis is looked at, those whose coordinates
+are even, so that the values do not depend on the blocks; a box of them is a *sample* (float32, in bits).
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_vesselkd.geometry import Region, Shape, as_shape
+
+STEP = 2
+Floats = npt.NDArray[np.float32]
+
+
+def sample_box(target: Region) -> Region:
+    """Return which even coordinates, divided by two, lie in `target`."""
+    start = as_shape([-(-low // STEP) for low in target.start])
+    return Region(start, as_shape([-(-high // STEP) for high in target.stop]))
+
+
+def entropy_sample(logits: Floats, target: Region) -> Floats:
+    """Return the entropy in bits, 0..1, of every second voxel of a block.
+
+    Parameters
+    ----------
+    logits : ndarray of float32, (z, y, x)
+        Of `target`; p = sigmoid(logit).
+    target : Region
+        In voxels of the volume.
+
+    Returns
+    -------
+    ndarray of float32, (z, y, x)
+        -p log2 p - (1 - p) log2 (1 - p), of the shape of `sample_box`.
+    """
+    z, y, x = (slice(low % STEP, None, STEP) for low in target.start)
+    size = np.abs(logits[z, y, x])  # entropy is even; for large logits it is exp(-size) * (1 + size)
+    small = np.exp(-size)
+    bits = (np.log1p(small) + size * small / (1 + small)) / np.float32(np.log(2))
+    return cast(Floats, bits)
+
+
+def mean_per_cell(sample: Floats, target: Region, cell: Shape) -> Floats:
+    """Return the mean of a sample in each cell that `target` touches, (cells z, y, x), else NaN."""
+    box = sample_box(target)
+    total: npt.NDArray[Any] = sample.astype(np.float64)
+    count = np.ones((1, 1, 1))
+    for axis in range(3):
+        first, last = target.start[axis] // cell[axis], -(-target.stop[axis] // cell[axis])
+        edges = -(-np.arange(first, last + 1) * cell[axis] // STEP)
+        edges = np.clip(edges, box.start[axis], box.stop[axis]) - box.start[axis]
+        sums = np.concatenate([np.zeros_like(total.take([0], axis)), np.cumsum(total, axis)], axis)
+        total = np.diff(sums.take(edges, axis), axis=axis)
+        count = count * np.diff(edges).reshape([-1 if one == axis else 1 for one in range(3)])
+    with np.errstate(invalid="ignore"):
+        return cast(Floats, (total / np.where(count > 0, count, np.nan)).astype(np.float32))
