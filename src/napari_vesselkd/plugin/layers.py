@@ -16,7 +16,7 @@ import numpy as np
 
 from napari_vesselkd.errors import InvalidInputError, UnsupportedSourceError
 from napari_vesselkd.geometry import VoxelSize
-from napari_vesselkd.labels import LabelStore
+from napari_vesselkd.labels import BlockEdit, LabelStore
 from napari_vesselkd.plugin.live_level import FlatView, LiveLevel
 from napari_vesselkd.volume import AxisView, Volume, volume_from_arrays
 
@@ -43,6 +43,8 @@ class Shown:
         The levels of `store` as shown, finest first.
     truth : ndarray (z, y, x) or None
         The exact labels of a phantom's image layer.
+    block : BlockEdit or None
+        The block of a project that a labels layer edits.
     """
 
     volume: Volume | None = None
@@ -50,6 +52,7 @@ class Shown:
     source: Any = None
     live: tuple[LiveLevel, ...] = ()
     truth: np.ndarray | None = None
+    block: BlockEdit | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,14 @@ def shown_by(layer: Any) -> Shown | None:
     """Return the handle that `layer` carries, or None."""
     handle = layer.metadata.get(KEY)
     return handle if isinstance(handle, Shown) else None
+
+
+def is_candidate(layer: Any) -> bool:
+    """Return whether a layer is listed: every Image layer that is not a result of this plugin."""
+    if type(layer).__name__ != "Image":
+        return False
+    handle = shown_by(layer)
+    return handle is None or handle.source is None
 
 
 def refusal(layer: Any) -> str | None:

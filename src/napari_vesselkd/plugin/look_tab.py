@@ -24,13 +24,21 @@ from napari_vesselkd.errors import VesselKDError
 from napari_vesselkd.geometry import AXES, as_shape
 from napari_vesselkd.plugin import keymap
 from napari_vesselkd.plugin.failure import Failure, describe_failure
-from napari_vesselkd.plugin.layers import LayerVolume, current_steps, labels_volume, refusal, volume_of
+from napari_vesselkd.plugin.layers import (
+    LayerVolume,
+    current_steps,
+    is_candidate,
+    labels_volume,
+    refusal,
+    shown_by,
+    volume_of,
+)
 from napari_vesselkd.plugin.look_state import AUTOMATIC_VOXELS, LookForm, choose_level, draw_look, region_at
 from napari_vesselkd.plugin.parts import Choice, ErrorPanel, Fact, labelled, set_quietly
 from napari_vesselkd.plugin.picture_view import PictureView
 from napari_vesselkd.plugin.projecting import Projection, project, save_projection, show_projection
 from napari_vesselkd.plugin.region_picker import RegionPicker
-from napari_vesselkd.plugin.segment_tab import SegmentTab, is_candidate
+from napari_vesselkd.plugin.segment_tab import SegmentTab
 from napari_vesselkd.plugin.viewer_events import ViewerEvents
 from napari_vesselkd.plugin.visible import SLAB_SLICES, describe_count
 from napari_vesselkd.plugin.workers import Task, run
@@ -142,7 +150,7 @@ class LookTab(QWidget):
 
     def _list_layers(self) -> None:
         layers = [layer for layer in self._viewer.layers if is_candidate(layer)]
-        overlays = [layer for layer in self._viewer.layers if type(layer).__name__ == "Labels"]
+        overlays = [layer for layer in self._viewer.layers if _can_lie_over(layer)]
         active = self._viewer.layers.selection.active
         current = self._layer if self._layer in layers else None
         current = current or (active if active in layers else None) or (layers[-1] if layers else None)
@@ -336,6 +344,12 @@ class LookTab(QWidget):
             line.addWidget(QLabel(text))
             line.addWidget(box, stretch=1)
         return row
+
+
+def _can_lie_over(layer: Any) -> bool:
+    """Return whether a layer's labels can cover a volume: a block being corrected is a part of one."""
+    handle = shown_by(layer)
+    return type(layer).__name__ == "Labels" and (handle is None or handle.block is None)
 
 
 def _fill(combo: QComboBox, texts: list[str], current: int) -> None:

@@ -16,6 +16,7 @@ from napari_vesselkd.plugin.failure import Failure
 from napari_vesselkd.plugin.layers import (
     LayerVolume,
     current_steps,
+    is_candidate,
     refusal,
     show_labels,
     shown_by,
@@ -302,14 +303,6 @@ class SegmentTab(QWidget):
         picture = draw(self.current_form(), self._estimate, self._run)
         self.form.paint(picture)
         self.panel.paint(picture)
-
-
-def is_candidate(layer: Any) -> bool:
-    """Return whether a layer is listed: every Image layer that is not a result of this plugin."""
-    if type(layer).__name__ != "Image":
-        return False
-    handle = shown_by(layer)
-    return handle is None or handle.source is None
 
 
 def _timer(parent: QWidget, milliseconds: int, call: Any) -> QTimer:
