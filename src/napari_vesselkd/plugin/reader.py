@@ -115,8 +115,11 @@ def is_label_image(source: Path) -> bool:
 
 
 def _open(source: Path, *, channel: int | None = None) -> Volume:
-    """Open a volume whose file is closed once nobody, layer or running task, holds its coarsest level."""
-    volume = open_volume(source, channel=channel)
+    return kept_open(open_volume(source, channel=channel))
+
+
+def kept_open(volume: Volume) -> Volume:
+    """Let the file of `volume` be closed once nobody, layer or running task, holds its coarsest level."""
     if volume.release is not None:
         weakref.finalize(volume.levels[-1], volume.release)
     return volume
