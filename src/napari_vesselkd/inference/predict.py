@@ -38,6 +38,7 @@ from napari_vesselkd.inference.reports import BlockDone, SegmentFinished
 from napari_vesselkd.reports import Notice, Report
 from napari_vesselkd.volume import Volume, check_disk_space, claim_output, open_volume
 
+PATIENCE = 5.0  # s; a viewer that shows a correction holds a project's labels for less
 Ahead = tuple[Job, Future[npt.NDArray[np.float32] | None]]
 
 
@@ -91,7 +92,7 @@ def segment_over(
     with ExitStack() as stack:
         if not isinstance(volume, Volume):
             volume = stack.enter_context(open_volume(volume))
-        path = stack.enter_context(claim_output(output, source=volume.path))
+        path = stack.enter_context(claim_output(output, source=volume.path, wait=PATIENCE if over else 0))
         record = earlier_record(path, config)
         plan = make_plan(volume, config, record)
         if over is not None and record is not None and not same_settings(record, plan, plan.fingerprint()):

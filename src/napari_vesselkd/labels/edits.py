@@ -282,6 +282,17 @@ def replay(
     return state
 
 
+def follow_again(path: Path, identity: Mapping[str, str], start: Voxels) -> Voxels:
+    """Return the voxels (z, y, x) after the strokes of a journal whose beginning is damaged, from `start`."""
+    records, _ = Journal.read(path)
+    state = Replay(0, Region.whole(start.shape), start.copy())
+    if not any(record.get(key, value) != value for record in records for key, value in identity.items()):
+        for record in records:
+            if record["kind"] != "begin":
+                state.follow(record)
+    return state.voxels
+
+
 def changed_box(old: Voxels, new: npt.NDArray[Any]) -> Region | None:
     """Return the smallest box in which two arrays (z, y, x) differ, or None.
 

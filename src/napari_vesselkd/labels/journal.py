@@ -78,6 +78,8 @@ class Journal:
         """
         line = encoded(record)
         with self._turn:
+            if self._file < 0:
+                raise OutputError("The journal is closed", value=self.path, remedy="Open the block again")
             try:
                 _write(self._file, line)
                 if sync:
@@ -95,12 +97,16 @@ class Journal:
         OutputError
             If the disk is full or gone.
         """
-        if self._file < 0:
+        with self._turn:  # a handle of its own: nobody who appends has to wait for the disk
+            file = os.dup(self._file) if self._file >= 0 else None
+        if file is None:
             return
         try:
-            os.fsync(self._file)
+            os.fsync(file)
         except OSError as error:
             raise _failed(self.path, error) from error
+        finally:
+            os.close(file)
 
     def close(self) -> None:
         """Write everything to the disk and close the file; a second call does nothing."""

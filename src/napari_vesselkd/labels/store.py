@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from napari_vesselkd.errors import OutputError
+from napari_vesselkd.errors import CorruptSourceError, OutputError
 from napari_vesselkd.geometry import Region, Shape, VoxelSize, as_shape, checked_voxel_size
 from napari_vesselkd.volume import create_multiscale, downsample, open_levels, output_errors, update_pyramid
 from napari_vesselkd.volume.pyramid import coarser_region, factors_between
@@ -102,8 +102,21 @@ class LabelStore:
         return cls(path, tuple(levels), size, "image-label" in metadata)
 
     def read(self, region: Region, level: int = 0) -> npt.NDArray[np.uint8]:
-        """Return the voxels of `region`, (z, y, x) uint8."""
-        return np.asarray(self.levels[level][region.slices])
+        """Return the voxels of `region`, (z, y, x) uint8.
+
+        Raises
+        ------
+        CorruptSourceError
+            If a chunk cannot be decoded.
+        """
+        try:
+            return np.asarray(self.levels[level][region.slices])
+        except (RuntimeError, ValueError, TypeError, OSError) as error:
+            raise CorruptSourceError(
+                f"The labels {self.path.name} are damaged at level {level}, region {region}",
+                value=f"{self.path} ({error})",
+                remedy="Segment again with --restart, or copy the folder back from a backup",
+            ) from error
 
     def write(self, region: Region, voxels: npt.NDArray[np.uint8]) -> None:
         """Write the voxels of `region` and bring every coarser level in step. Not for two threads at once.

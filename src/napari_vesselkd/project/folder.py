@@ -89,14 +89,14 @@ class Folder:
         Raises
         ------
         ProjectError
-            If it is missing, of another project, or without its beginning.
+            If it is missing, damaged throughout, or of another project.
         """
         events, notice = Journal.read(self.journal)
         if not self.journal.is_file():
             raise _broken("The project's journal is missing", self.journal)
-        if not events or events[0].get("event") != "project":
-            raise _broken("The project's journal has lost its beginning", self.journal)
-        if any(events[0].get(key) != value for key, value in self.identity.items()):
+        if not events:
+            raise _broken("The project's journal is empty or damaged throughout", self.journal)
+        if any(one.get(key, value) != value for one in events for key, value in self.identity.items()):
             raise _broken("The journal belongs to another project, or to another image", self.journal)
         try:
             return State.folded(events), notice

@@ -83,7 +83,7 @@ class Held:
         if self._journal is None:
             self.require_writable()
         else:
-            self._journal.append(event)
+            self._journal.append({**event, "project": self.id})
         self._state.follow(event)
 
     @contextmanager

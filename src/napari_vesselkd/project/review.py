@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from napari_vesselkd.errors import OutputBusyError, ProjectError, RegionError
+from napari_vesselkd.errors import CorruptSourceError, OutputBusyError, ProjectError, RegionError
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.labels import BlockEdit, LabelStore, RunRecord
-from napari_vesselkd.labels.edits import BACKGROUND, VESSEL
+from napari_vesselkd.labels.edits import BACKGROUND, VESSEL, follow_again
 from napari_vesselkd.project import opening
 from napari_vesselkd.project.corrections import composed, laid_over, show_in_labels, withdrawn
 from napari_vesselkd.project.held import Held
@@ -73,7 +73,7 @@ class Review(Held):
         for entry in self._state.corrected:  # where there are none, nothing is read
             common = region.intersection(entry.block.region)
             if common is not None:
-                voxels[common.relative_to(region.start).slices] = self._corrections.read(common)
+                voxels[common.relative_to(region.start).slices] = self._read(common)
         return voxels
 
     def over(self, region: Region, labels: Voxels) -> Voxels:
@@ -130,26 +130,28 @@ class Review(Held):
                 edit = self._begin(number, region)
                 self._note(Entry(ReviewBlock(number, region)).to_event())
                 return edit
-            try:
-                return self.edit_block(entry.block.number)
-            except ProjectError:  # its journal is lost: begin it again from what was accepted
-                edit = self._begin(entry.block.number, region)
-                self._set_state(entry, BlockState.OPEN)
-                return edit
+            return self.edit_block(entry.block.number)
 
     def edit_block(self, number: int) -> BlockEdit:
         """Return a block as it was left, with its undo and redo; an accepted or skipped one is open again.
 
+        Where its journal has lost its beginning, the block is begun again and its strokes are repeated; the
+        edit's `notice` says so.
+
         Raises
         ------
         ProjectError
-            If there is no such block, or its journal is missing or broken.
+            If there is no such block.
         ProjectBusyError
             If the project is open read-only.
         """
         with self._writing():
             entry = self._entry(number)
-            edit = self._edit_of(number)
+            try:
+                edit = self._edit_of(number)
+            except ProjectError as error:
+                edit = self._begin(number, entry.block.region)
+                edit.notice = f"Block {number} is begun again from what was accepted and segmented. {error}"
             if entry.block.state is not BlockState.OPEN:
                 self._set_state(entry, BlockState.OPEN)
             return edit
@@ -281,15 +283,15 @@ class Review(Held):
         return clipped
 
     def _begin(self, number: int, region: Region) -> BlockEdit:
-        """Begin the journal of a block; a broken one of that number is kept under another name."""
-        path = self._folder.edits_of(number)
+        """Begin the journal of a block; a broken one is kept under another name, and its strokes repeated."""
+        path, identity = self._folder.edits_of(number), self._folder.identity
         self._folder.edits.mkdir(exist_ok=True)
+        start = self._start(region)
+        repeated = follow_again(path, identity, start)
         if path.exists():
             path.replace(path.with_name(path.name + ".broken"))
-        start = self._start(region)
-        edit = BlockEdit.begin(
-            path, number=number, region=region, start=start, identity=self._folder.identity
-        )
+        edit = BlockEdit.begin(path, number=number, region=region, start=start, identity=identity)
+        edit.record(repeated)
         self._edits[number] = edit
         return edit
 
@@ -323,7 +325,7 @@ class Review(Held):
         entries = [one for one in self._state.corrected if one.block.number != number]
         entries += [after] if after.mark else []
         new = self._composed(region, entries)
-        gone = withdrawn(region, self._corrections.read(region), new)
+        gone = withdrawn(region, self._read(region), new)
         event = after.to_event()
         if gone is not None:
             event["withdrawn"] = [list(gone.start), list(gone.stop)]
@@ -333,6 +335,19 @@ class Review(Held):
 
     def _composed(self, region: Region, entries: list[Entry]) -> Voxels:
         return composed(self._folder, region, entries, self._corrections)
+
+    def _read(self, region: Region) -> Voxels:
+        """Return corrections from their store; a damaged chunk is written again from the journals."""
+        try:
+            return self._corrections.read(region)
+        except CorruptSourceError:
+            with self._turn:
+                whole = Region.whole(self._folder.image.shape)
+                box = region.aligned(self._corrections.chunk).intersection(whole) or region
+                voxels = composed(self._folder, box, self._state.corrected)
+                if not self.read_only:
+                    self._corrections.write(box, voxels)
+            return voxels[region.relative_to(box.start).slices]
 
     def _store(self, number: int, voxels: Voxels) -> None:
         self._corrections.write(self._entry(number).block.region, voxels)

@@ -1,6 +1,7 @@
 """What folding the project's journal gives: blocks with their state, promotions, where the image is.
 
-Every event about a block carries all of the block, so that one damaged record loses one event and no block.
+Every event says of which project it is, and one about a block carries all of the block: a damaged record
+loses one event and no more.
 """
 
 from __future__ import annotations
@@ -154,7 +155,8 @@ class State:
         elif kind == "stored":
             self.unstored.discard(event["number"])
         elif kind == "shown":
-            self.unshown.pop(event["number"], None)
+            done = event["number"]
+            self.unshown = {number: boxes for number, boxes in self.unshown.items() if number != done}
         elif kind == "promoted":
             self.promotions.append(
                 Promotion(event["name"], event["previous"], event["time"], dict(event["scores"]))
@@ -180,10 +182,11 @@ class State:
         entry = Entry.from_event(event)
         number = entry.block.number
         before = self.entries.get(number)
-        self.entries[number] = entry
+        self.entries = {**self.entries, number: entry}  # other threads are looking at the one before
         if (entry.mark, entry.turn) != ((before.mark, before.turn) if before else (0, 0)):
             self.unstored.add(number)
             withdrawn = event.get("withdrawn")
-            boxes = self.unshown.setdefault(number, [])
+            boxes = list(self.unshown.get(number, []))
             if withdrawn is not None:
                 boxes.append(Region(as_shape(withdrawn[0]), as_shape(withdrawn[1])))
+            self.unshown = {**self.unshown, number: boxes}

@@ -18,7 +18,11 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) if hasattr(errno, "EDQUOT") el
 
 @contextmanager
 def claim_output(
-    path: str | Path, *, source: str | Path | None = None, endings: Sequence[str] = LABEL_ENDINGS
+    path: str | Path,
+    *,
+    source: str | Path | None = None,
+    endings: Sequence[str] = LABEL_ENDINGS,
+    wait: float = 0.0,
 ) -> Iterator[Path]:
     """Hold `path` as the output of this process, after checking that it can be written.
 
@@ -32,6 +36,8 @@ def claim_output(
         The input, which must be neither the output nor inside it, nor around it where it is a zarr.
     endings : sequence of str, optional
         What the output's name may end in.
+    wait : float, optional
+        Seconds to wait for another process to be done with it.
 
     Yields
     ------
@@ -55,7 +61,7 @@ def claim_output(
             stack.enter_context(new_folder(output.parent))
             _check_writable(output)
             lock_path = output.with_name(output.name + ".lock")
-            lock = FileLock(lock_path, timeout=0, thread_local=False)
+            lock = FileLock(lock_path, timeout=wait, thread_local=False)
             try:
                 lock.acquire()
             except Timeout as error:
