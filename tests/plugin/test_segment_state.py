@@ -10,8 +10,9 @@ import pytest
 from napari_vesselkd.errors import DeviceError
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.plugin.failure import describe_failure
+from napari_vesselkd.plugin.chosen_volume import Chosen, default_output
+from napari_vesselkd.plugin.progress_text import duration
 from napari_vesselkd.plugin.segment_state import (
-    Chosen,
     Estimate,
     Form,
     Phase,
@@ -19,9 +20,7 @@ from napari_vesselkd.plugin.segment_state import (
     Where,
     check_output,
     command_line,
-    default_output,
     draw,
-    duration,
 )
 from napari_vesselkd.reports import Progress
 

@@ -34,7 +34,7 @@ class VesselKDDock(QWidget):
         self.events_ = ViewerEvents(viewer)
         self.session = ProjectSession(viewer, self.events_)
         self.bar = ProjectBar(viewer, self.events_, self.session)
-        self.segment = SegmentTab(viewer, self.events_)
+        self.segment = SegmentTab(viewer, self.events_, self.session)
         self.look = LookTab(viewer, self.events_, self.segment)
         self.correct = CorrectTab(viewer, self.events_, self.session)
         self.learn = LearnTab(viewer, self.session)

@@ -272,7 +272,7 @@ def find_layer(viewer: Any, name: str, source: Any) -> Any:
     return None
 
 
-def transform_like(layer: Any, start: Sequence[int] = (0, 0, 0)) -> dict[str, Any]:
+def transform_like(layer: Any, start: Sequence[float] = (0, 0, 0)) -> dict[str, Any]:
     """Return the keyword arguments that put a layer of the same (z, y, x) voxels where `layer` is.
 
     Parameters
@@ -351,11 +351,12 @@ def _still_shows(layer: Any, volume: Volume) -> bool:
 def _rescaled(volume: Volume, place: Placement) -> Volume:
     """Return `volume` with the voxel size its layer has now: the user may have corrected it."""
     size = voxel_size_um(place)
-    if np.allclose(size, volume.voxel_size_um, rtol=1e-5):
+    known = place.unit_um is not None
+    if np.allclose(size, volume.voxel_size_um, rtol=1e-5) and known == volume.voxel_size_known:
         return volume
     ratio = [new / old for new, old in zip(size, volume.voxel_size_um, strict=True)]
     levels = tuple(
         (level[0] * ratio[0], level[1] * ratio[1], level[2] * ratio[2])
         for level in volume.level_voxel_sizes_um
     )
-    return replace(volume, level_voxel_sizes_um=levels, voxel_size_known=place.unit_um is not None)
+    return replace(volume, level_voxel_sizes_um=levels, voxel_size_known=known)

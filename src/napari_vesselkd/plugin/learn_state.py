@@ -11,7 +11,8 @@ from pathlib import Path
 
 from napari_vesselkd.plugin.failure import Failure
 from napari_vesselkd.plugin.job_events import JobView, Point
-from napari_vesselkd.plugin.segment_state import Button, describe_progress_of, duration
+from napari_vesselkd.plugin.progress_text import describe_progress_of, duration
+from napari_vesselkd.plugin.segment_state import Button
 from napari_vesselkd.plugin.visible import describe_count
 
 STEPS = 300

@@ -22,12 +22,16 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_vesselkd.plugin.parts import Fact, Fold, labelled, set_quietly
+from napari_vesselkd.plugin.chosen_volume import Chosen, default_output
+from napari_vesselkd.plugin.parts import Choice, Fact, Fold, labelled, set_quietly
 from napari_vesselkd.plugin.region_picker import RegionPicker
-from napari_vesselkd.plugin.segment_state import Chosen, Form, Picture, default_output
+from napari_vesselkd.plugin.segment_state import Form, Picture, Target
+from napari_vesselkd.plugin.voxel_size_row import VoxelSizeRow
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
+PROJECT, FILE = "Project", "File"
+NO_PROBABILITY = "A project keeps labels only; choose File under Output"
 
 
 class SegmentForm(QWidget):
@@ -35,6 +39,9 @@ class SegmentForm(QWidget):
 
     changed = Signal()
     volume_changed = Signal()
+    size_typed = Signal(object)
+    level_changed = Signal()
+    target_changed = Signal()
 
     def __init__(self, viewer: Any) -> None:
         super().__init__()
@@ -43,11 +50,21 @@ class SegmentForm(QWidget):
         self.volume = QComboBox()
         self.volume.setToolTip("The image layer to segment; any layer of napari will do")
         self.volume_fact = Fact()
+        self.voxel_size = VoxelSizeRow()
+        self.level = QComboBox()
+        self.level.setToolTip("The resolution level to work on: coarser is faster and finds thicker vessels")
         self.checkpoint = QComboBox()
         self.checkpoint.addItem("auto", "auto")
         self.checkpoint.setToolTip("The trained network; auto chooses by the voxel size")
         self.checkpoint_fact = Fact()
         self.region = RegionPicker(viewer)
+        self.into = Choice(
+            [
+                (PROJECT, "Into the open project, with your corrections on top"),
+                (FILE, "Into a file of its own"),
+            ]
+        )
+        self.into.setVisible(False)
         self.output = QLineEdit()
         self.output.setToolTip("Where the labels go: .ome.zarr, .tif or .nii.gz")
         self.browse = QToolButton()
@@ -58,14 +75,18 @@ class SegmentForm(QWidget):
         self._lay_out()
         self._connect()
 
-    def form(self, chosen: Chosen | None, refusal: str | None) -> Form:
-        """Return what the user chose."""
+    def form(self, chosen: Chosen | None, refusal: str | None, project: Target | None = None) -> Form:
+        """Return what the user chose; `project` is the one that could be written into."""
+        target = project if self.into.chosen == PROJECT else None
         return Form(
             chosen=chosen,
             refusal=refusal,
             checkpoint=str(self.checkpoint.currentData()),
             where=self.region.where,
             region=self.region.region(),
+            level=0 if target is not None else max(0, self.level.currentIndex()),
+            target=target,
+            project_open=project is not None,
             output=self.output.text(),
             device=self.device.currentText(),
             precision=self.precision.currentText(),
@@ -106,23 +127,43 @@ class SegmentForm(QWidget):
         self.checkpoint.setCurrentIndex(max(0, self.checkpoint.findData(kept)))
         self.checkpoint.blockSignals(blocked)
 
+    def set_levels(self, chosen: Chosen | None) -> None:
+        """List the levels of a volume; keeps the one that was chosen where there is one."""
+        shapes = chosen.level_shapes if chosen is not None and chosen.levels > 1 else ()
+        texts = [f"Level {at} · {' × '.join(map(str, shape))}" for at, shape in enumerate(shapes)]
+        if texts != [self.level.itemText(at) for at in range(self.level.count())]:
+            blocked = self.level.blockSignals(True)
+            self.level.clear()
+            self.level.addItems(texts)
+            self.level.blockSignals(blocked)
+
     def suggest_output(self, chosen: Chosen) -> None:
         """Fill in the default output, unless the user wrote another one."""
         if self.output.text() in ("", self._default_output):
-            self._default_output = str(default_output(chosen))
+            self._default_output = str(default_output(chosen, max(0, self.level.currentIndex())))
             set_quietly(self.output, "setText", self._default_output)
             self.output.setToolTip(self._default_output)
 
     def paint(self, picture: Picture) -> None:
         """Show the facts under the inputs and lock them while a run is active."""
         self.volume_fact.show_text(picture.volume_text)
+        self.voxel_size.setVisible(picture.size_visible)
+        self.voxel_size.show_size(picture.voxel_size_um, picture.size_locked)
+        self.level.setVisible(picture.level_visible)
         self.checkpoint_fact.show_text(picture.checkpoint_text)
         self.region.fact.show_text(picture.region_text)
+        self.into.setVisible(picture.into_visible)
+        self.output_row.setVisible(picture.output_visible)
         self.output_fact.show_text(picture.output_text, problem=picture.output_is_problem)
-        for widget in (self.volume, self.checkpoint, self.region, self.output, self.browse, self.options):
+        for widget in (
+            self.volume, self.level, self.checkpoint, self.region, self.into, self.output_row, self.options,
+        ):  # fmt: skip
             widget.setEnabled(
                 picture.inputs_enabled and (widget is not self.volume or self.volume.count() > 0)
             )
+        self.probability.setEnabled(picture.output_visible)
+        tip = "As an image of bytes beside the labels" if picture.output_visible else NO_PROBABILITY
+        self.probability.setToolTip(tip)
 
     def _make_advanced(self) -> Fold:
         self.options = QWidget()
@@ -158,32 +199,33 @@ class SegmentForm(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)
-        output_row = QHBoxLayout()
-        output_row.setSpacing(4)
-        output_row.addWidget(self.output, stretch=1)
-        output_row.addWidget(self.browse)
-        rows: tuple[tuple[str, Any, Fact | None], ...] = (
-            ("Volume", self.volume, self.volume_fact),
-            ("Checkpoint", self.checkpoint, self.checkpoint_fact),
-            ("Region", self.region, None),
-            ("Output", output_row, self.output_fact),
+        self.output_row = QWidget()
+        line = QHBoxLayout(self.output_row)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.setSpacing(4)
+        line.addWidget(self.output, stretch=1)
+        line.addWidget(self.browse)
+        rows: tuple[tuple[str, tuple[QWidget, ...]], ...] = (
+            ("Volume", (self.volume, self.volume_fact, self.voxel_size, self.level)),
+            ("Checkpoint", (self.checkpoint, self.checkpoint_fact)),
+            ("Region", (self.region,)),
+            ("Output", (self.into, self.output_row, self.output_fact)),
         )
-        for text, control, fact in rows:
+        for text, widgets in rows:
             column.addWidget(labelled(text))
-            if isinstance(control, QHBoxLayout):
-                column.addLayout(control)
-            else:
-                column.addWidget(control)
-            if fact is not None:
-                column.addWidget(fact)
+            for widget in widgets:
+                column.addWidget(widget)
             column.addSpacing(6)
         column.addWidget(self.advanced)
-        for combo in (self.volume, self.checkpoint):
+        for combo in (self.volume, self.level, self.checkpoint):
             combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             combo.setMinimumContentsLength(12)
 
     def _connect(self) -> None:
         self.volume.currentIndexChanged.connect(lambda _: self.volume_changed.emit())
+        self.voxel_size.typed.connect(self.size_typed)
+        self.level.currentIndexChanged.connect(lambda _: self.level_changed.emit())
+        self.into.changed.connect(lambda _: self.target_changed.emit())
         self.region.changed.connect(self.changed)
         self.output.textChanged.connect(lambda _: self.changed.emit())
         self.browse.clicked.connect(self._browse)

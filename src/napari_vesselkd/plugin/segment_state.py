@@ -7,23 +7,20 @@ Notation: regions and shapes are (z, y, x) voxels; voxel sizes are (z, y, x) in 
 """
 
 import os
-import re
 import shlex
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from napari_vesselkd.geometry import Region, Shape, VoxelSize
+from napari_vesselkd.plugin.chosen_volume import Chosen, describe_chosen, nearest_folder
 from napari_vesselkd.plugin.failure import Failure
+from napari_vesselkd.plugin.look_state import region_at
+from napari_vesselkd.plugin.progress_text import describe_progress_of
 from napari_vesselkd.plugin.visible import describe_region
 from napari_vesselkd.reports import Progress
 
-SOURCE_ENDINGS = (
-    ".ome.zarr", ".zarr", ".ome.tif", ".ome.tiff", ".tif", ".tiff", ".nii.gz", ".nii", ".h5", ".hdf5", ".mha",
-    ".mhd", ".nrrd",
-)  # fmt: skip
 OUTPUT_ENDINGS = (".ome.zarr", ".tif", ".tiff", ".nii.gz", ".nii")
-MEMORY_FOLDER = "vesselkd"
 
 
 class Where(Enum):
@@ -53,29 +50,45 @@ class Phase(Enum):
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """The volume that was chosen, as far as the tab shows it."""
+class Target:
+    """The project that labels can be written into.
 
-    name: str
-    shape: Shape
-    dtype: str
-    voxel_size_um: VoxelSize
-    voxel_size_known: bool
-    path: Path | None = None
-    channel: int = 0
-    levels: int = 1
-    notices: tuple[str, ...] = ()
+    Attributes
+    ----------
+    path : Path
+    current : str
+        Its checkpoint, "auto" before any promotion.
+    corrections : int
+        Accepted blocks, which stay on top of every prediction.
+    """
+
+    path: Path
+    current: str = "auto"
+    corrections: int = 0
 
 
 @dataclass(frozen=True)
 class Form:
-    """What the user chose."""
+    """What the user chose.
+
+    Attributes
+    ----------
+    region : Region or None
+        In voxels of level 0, whatever `level` is.
+    target : Target or None
+        The project to write into; None writes to `output`.
+    project_open : bool
+        Whether the volume is the image of the open project.
+    """
 
     chosen: Chosen | None = None
     refusal: str | None = None
     checkpoint: str = "auto"
     where: Where = Where.VIEW
     region: Region | None = None
+    level: int = 0
+    target: Target | None = None
+    project_open: bool = False
     output: str = ""
     device: str = "auto"
     precision: str = "auto"
@@ -86,13 +99,34 @@ class Form:
     probability: bool = False
     restart: bool = False
 
+    @property
+    def shape(self) -> Shape:
+        """Shape of the level that is worked on."""
+        if self.chosen is None:
+            return (1, 1, 1)
+        return self.chosen.level_shapes[self.level] if self.level else self.chosen.shape
+
+    @property
+    def level_region(self) -> Region | None:
+        """`region` in voxels of `level`."""
+        if self.region is None or self.chosen is None or not self.level:
+            return self.region
+        return region_at(self.region, self.chosen.shape, self.shape)
+
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the pre-flight said about a form."""
+    """What the pre-flight said about a form.
+
+    Attributes
+    ----------
+    again : str
+        Why the region is segmented again (the project has another checkpoint now); empty where it is not.
+    """
 
     text: str = ""
     checkpoint_text: str = ""
+    again: str = ""
     problem: str | None = None
     busy: bool = False
 
@@ -122,6 +156,12 @@ class Picture:
     """Everything the tab paints that is not an input."""
 
     volume_text: str
+    voxel_size_um: VoxelSize | None
+    size_visible: bool
+    size_locked: str
+    level_visible: bool
+    into_visible: bool
+    output_visible: bool
     checkpoint_text: str
     region_text: str
     output_text: str
@@ -151,13 +191,19 @@ def draw(form: Form, estimate: Estimate, run: RunState) -> Picture:
     active = run.phase.active
     return Picture(
         volume_text=describe_volume(form),
+        voxel_size_um=form.chosen.voxel_size_um if form.chosen and form.chosen.voxel_size_known else None,
+        size_visible=form.chosen is not None,
+        size_locked=_why_not_resize(form, run),
+        level_visible=form.chosen is not None and form.chosen.levels > 1 and form.target is None,
+        into_visible=form.project_open,
+        output_visible=form.target is None,
         checkpoint_text=estimate.checkpoint_text,
         region_text=describe_region(form.region) if form.region else "",
-        output_text=output_problem or ("" if active else _output_fact(form)),
+        output_text=output_problem or ("" if active and form.target is None else _output_fact(form)),
         output_is_problem=output_problem is not None,
         estimate_text=_estimate_text(form, estimate),
         estimate_is_problem=estimate.problem is not None,
-        run=Button("Run", not reason, reason or "Segment the region; results appear block by block"),
+        run=_run_button(estimate, reason),
         pause=_pause_button(run.phase),
         cancel=_cancel_button(run.phase),
         reason="" if active else reason,
@@ -190,7 +236,7 @@ def why_not_run(form: Form, estimate: Estimate, run: RunState) -> str:
 
 def check_output(form: Form) -> str | None:
     """Return what is wrong with the output path, or None."""
-    if form.chosen is None:
+    if form.chosen is None or form.target is not None:
         return None
     text = form.output.strip()
     if not text:
@@ -206,42 +252,11 @@ def check_output(form: Form) -> str | None:
     return None
 
 
-def nearest_folder(path: Path) -> Path:
-    """Return the closest folder above `path` that exists."""
-    folder = path.absolute().parent
-    while not folder.is_dir() and folder != folder.parent:
-        folder = folder.parent
-    return folder
-
-
-def default_output(chosen: Chosen) -> Path:
-    """Return where the result goes by default: beside the volume if that can be written, else at home."""
-    home = Path.home() / MEMORY_FOLDER
-    if chosen.path is None:
-        stem = re.sub(r"[^\w.-]+", "-", chosen.name).strip("-.") or "volume"
-        return home / f"{stem}-vessels.ome.zarr"
-    stem = chosen.path.name
-    ending = next((e for e in SOURCE_ENDINGS if stem.lower().endswith(e)), "")
-    stem = stem[: len(stem) - len(ending)]
-    channel = f"-c{chosen.channel}" if chosen.channel else ""
-    name = f"{stem}{channel}-vessels.ome.zarr"
-    beside = chosen.path.absolute().parent
-    return (beside if os.access(beside, os.W_OK) else home) / name
-
-
 def describe_volume(form: Form) -> str:
-    """Return ``96 × 256 × 256 · uint16 · 3 × 1.6 × 1.6 µm``."""
+    """Return the facts of the volume, or why there is none."""
     if form.refusal:
         return form.refusal
-    if form.chosen is None:
-        return "No image layer is open."
-    chosen = form.chosen
-    shape = " × ".join(str(size) for size in chosen.shape)
-    millimetres = chosen.voxel_size_known and min(chosen.voxel_size_um) >= 100
-    size = " × ".join(f"{value / (1000 if millimetres else 1):.3g}" for value in chosen.voxel_size_um)
-    unit = ("mm" if millimetres else "µm") if chosen.voxel_size_known else "(voxel size not known)"
-    levels = f" · {chosen.levels} levels" if chosen.levels > 1 else ""
-    return f"{shape} · {chosen.dtype} · {size} {unit}{levels}"
+    return describe_chosen(form.chosen) if form.chosen is not None else "No image layer is open."
 
 
 def command_line(form: Form) -> tuple[str, bool]:
@@ -250,11 +265,16 @@ def command_line(form: Form) -> tuple[str, bool]:
         return "", False
     complete = form.chosen.path is not None
     source = str(form.chosen.path) if complete else "SOURCE"
-    words = ["vesselkd", "segment", source, str(Path(form.output.strip() or "OUTPUT.ome.zarr").expanduser())]
+    output = form.target.path if form.target is not None else form.output.strip() or "OUTPUT.ome.zarr"
+    words = ["vesselkd", "segment", source, str(Path(output).expanduser())]
     words += ["--channel", str(form.chosen.channel)] if form.chosen.channel else []
+    if form.chosen.size_typed:
+        words += ["--voxel-size", ",".join(f"{size:g}" for size in form.chosen.voxel_size_um)]
     words += ["--checkpoint", form.checkpoint] if form.checkpoint != "auto" else []
-    if form.region is not None and form.region != Region.whole(form.chosen.shape):
-        words += ["--region", str(form.region)]
+    words += ["--level", str(form.level)] if form.level else []
+    region = form.level_region
+    if region is not None and region != Region.whole(form.shape):
+        words += ["--region", str(region)]
     options = {
         "--device": form.device if form.device != "auto" else None,
         "--precision": form.precision if form.precision != "auto" else None,
@@ -289,36 +309,26 @@ def describe_progress(run: RunState) -> str:
     return " · ".join(parts)
 
 
-def describe_progress_of(progress: Progress, *, ended: bool, finished: bool) -> list[str]:
-    """Return ``12 of 30 blocks`` with what it took, or with the rate and the time left."""
-    parts = [f"{progress.done} of {progress.total} {progress.unit}"]
-    if finished:
-        parts.append(f"in {duration(progress.seconds)}")
-    elif not ended and progress.rate > 0:
-        parts += [rate(progress), f"{duration(progress.seconds_left or 0.0)} left"]
-    return parts
+def _why_not_resize(form: Form, run: RunState) -> str:
+    if form.project_open:
+        return "The project was made with this voxel size"
+    if run.phase.active:
+        return "A segmentation is running"
+    if form.chosen is not None and form.chosen.tilted:
+        return "The layer is rotated or sheared: its transform says the voxel size"
+    return ""
 
 
-def duration(seconds: float) -> str:
-    """Return ``8 s``, ``3 min 20 s``, ``2 h 5 min``."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def rate(progress: Progress) -> str:
-    """Return ``2.3 blocks/s``, or ``14 s per block`` where that reads better."""
-    if progress.rate >= 0.5:
-        return f"{progress.rate:.2g} {progress.unit}/s"
-    return f"{duration(1 / progress.rate)} per {progress.unit.removesuffix('s')}"
+def _run_button(estimate: Estimate, reason: str) -> Button:
+    text = "Segment again" if estimate.again else "Run"
+    return Button(text, not reason, reason or "Segment the region; results appear block by block")
 
 
 def _output_fact(form: Form) -> str:
+    if form.target is not None:
+        count = form.target.corrections
+        top = f" Your {count} accepted block{'s' if count != 1 else ''} stay on top." if count else ""
+        return f"Into {form.target.path.name}.{top}"
     if form.chosen is None or not form.output.strip():
         return ""
     path = Path(form.output.strip()).expanduser()
@@ -334,7 +344,8 @@ def _estimate_text(form: Form, estimate: Estimate) -> str:
         return ""
     if estimate.problem:
         return estimate.problem
-    return "Estimating…" if estimate.busy and not estimate.text else estimate.text
+    text = "\n".join(filter(None, (estimate.again, estimate.text)))
+    return "Estimating…" if estimate.busy and not text else text
 
 
 def _pause_button(phase: Phase) -> Button:

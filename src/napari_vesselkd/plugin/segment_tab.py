@@ -3,29 +3,35 @@
 All decisions about what is shown are in `segment_state`; all threads are `workers.Task`s.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
 from napari_vesselkd.errors import VesselKDError
-from napari_vesselkd.geometry import Region
+from napari_vesselkd.geometry import Region, VoxelSize, as_shape
+from napari_vesselkd.plugin.chosen_volume import Chosen
 from napari_vesselkd.plugin.failure import Failure
 from napari_vesselkd.plugin.layers import (
     LayerVolume,
     current_steps,
     is_candidate,
+    placement,
     refusal,
     show_labels,
     shown_by,
     volume_of,
 )
 from napari_vesselkd.plugin.parts import set_quietly
+from napari_vesselkd.plugin.rescaling import place_level, same_size, set_voxel_size
 from napari_vesselkd.plugin.run_panel import RunPanel
 from napari_vesselkd.plugin.segment_form import SegmentForm
-from napari_vesselkd.plugin.segment_state import Chosen, Estimate, Form, Phase, RunState, Where, draw
+from napari_vesselkd.plugin.segment_state import Estimate, Form, Phase, RunState, Target, Where, draw
+from napari_vesselkd.plugin.session import ProjectSession
 from napari_vesselkd.plugin.streaming import (
     LabelsReady,
     Outcome,
@@ -46,9 +52,10 @@ class SegmentTab(QWidget):
 
     finished = Signal(object)
 
-    def __init__(self, viewer: Any, events: ViewerEvents) -> None:
+    def __init__(self, viewer: Any, events: ViewerEvents, session: ProjectSession) -> None:
         super().__init__()
         self._viewer = viewer
+        self._session = session
         self._layer: Any = None
         self._source: LayerVolume | None = None
         self._refusal: str | None = None
@@ -59,6 +66,7 @@ class SegmentTab(QWidget):
         self._task: Task | None = None
         self._estimating: Task | None = None
         self._loading: Task | None = None
+        self._shown_target: Target | None = None
         self.form = SegmentForm(viewer)
         self.panel = RunPanel()
         column = QVBoxLayout(self)
@@ -89,7 +97,7 @@ class SegmentTab(QWidget):
         return self._layer, self._source
 
     def current_form(self) -> Form:
-        return self.form.form(self._chosen(), self._refusal)
+        return self.form.form(self._chosen(), self._refusal, self._target())
 
     def start(self) -> None:
         """Run what the form says; what the Run button does."""
@@ -98,14 +106,16 @@ class SegmentTab(QWidget):
             return
         if self._source is None or form.region is None:
             return
-        volume, layer = self._source.volume, self._layer
+        project = self._project(form)
+        volume, layer = self._volume(form), self._layer
         handle = shown_by(layer)
         truth = handle.truth if handle is not None else None
+        factors = tuple(np.divide(volume.at_level(form.level).voxel_size_um, volume.voxel_size_um))
         self._run = RunState(phase=Phase.STARTING)
         set_quietly(self.form.restart, "setChecked", False)
         self._look()
-        self._task = Task(lambda: stream(volume, form, self.focus, truth))
-        self._task.reported.connect(lambda report: self._receive(report, layer))
+        self._task = Task(lambda: stream(volume, form, self.focus, truth, project))
+        self._task.reported.connect(lambda report: self._receive(report, layer, factors))
         self._task.done.connect(self._done)
         self._task.failed.connect(self._failed)
         self._task.cancelled.connect(lambda: self._end(Phase.CANCELLED))
@@ -115,7 +125,7 @@ class SegmentTab(QWidget):
         self._paint()
 
     def focus(self) -> Region | None:
-        """Return what is on screen; called by the running segmentation, from its thread."""
+        """Return what is on screen, in voxels of the level worked on; called from the run's thread."""
         return self._focus
 
     def toggle_pause(self) -> None:
@@ -146,6 +156,12 @@ class SegmentTab(QWidget):
         events.layer_moved.connect(self._reload)
         self.form.volume_changed.connect(self._choose_layer)
         self.form.changed.connect(self._form_changed)
+        self.form.size_typed.connect(self._resize)
+        self.form.level_changed.connect(self._choose_level)
+        self.form.target_changed.connect(self._choose_target)
+        self._session.opened.connect(self._project_opened)
+        self._session.closed.connect(self._choose_target)
+        self._session.changed.connect(self._project_changed)
         self.panel.run_pressed.connect(self.start)
         self.panel.pause_pressed.connect(self.toggle_pause)
         self.panel.cancel_pressed.connect(self.cancel)
@@ -166,6 +182,7 @@ class SegmentTab(QWidget):
         if not self._run.phase.active:
             self._run = RunState()
             set_quietly(self.form.output, "setText", "")
+            self.form.voxel_size.forget()
         self._reload()
 
     def _reload(self) -> None:
@@ -180,9 +197,61 @@ class SegmentTab(QWidget):
                     self._refusal = str(error)
         chosen = self._chosen()
         self.form.region.set_layer(self._layer if chosen else None, chosen.shape if chosen else None)
+        self.form.set_levels(chosen)
         if chosen is not None:
             self.form.suggest_output(chosen)
         self._form_changed()
+
+    def _resize(self, size_um: VoxelSize) -> None:
+        """Give the chosen layer the voxel size that was typed."""
+        if self._layer is not None:
+            set_voxel_size(self._viewer, self._layer, size_um)
+            self._viewer.reset_view()
+            self._reload()
+
+    def _choose_level(self) -> None:
+        chosen = self._chosen()
+        if chosen is not None:
+            self.form.suggest_output(chosen)
+        self._form_changed()
+
+    # The project
+
+    def _choose_target(self) -> None:
+        """Another project, or another choice of where the labels go: other checkpoints, another output."""
+        self._list_checkpoints()
+        self._list_layers()
+        self._form_changed()
+
+    def _project_opened(self) -> None:
+        """Choose the project's image, and write into the project."""
+        if self._session.layer in self.form.layers:
+            self.form.volume.setCurrentIndex(self.form.layers.index(self._session.layer))
+        self._choose_target()
+
+    def _project_changed(self) -> None:
+        target = self._target()
+        if target != self._shown_target:
+            self._shown_target = target
+            self._choose_target()
+
+    def _target(self) -> Target | None:
+        """Return the project that the chosen layer is the image of, or None."""
+        project = self._session.project
+        if project is None or self._session.volume is None or self._layer is not self._session.layer:
+            return None
+        accepted = len(project.training_blocks) + len(project.held_out_blocks)
+        return Target(project.path, project.current, accepted)
+
+    def _project(self, form: Form) -> Any:
+        """Return the project to write into, or None."""
+        return self._session.project if form.target is not None else None
+
+    def _volume(self, form: Form) -> Any:
+        """Return what is segmented: the image as the project knows it, or the layer's."""
+        if form.target is not None:
+            return self._session.volume
+        return self._source.volume if self._source is not None else None
 
     def _view_moved(self) -> None:
         self._look()
@@ -192,7 +261,8 @@ class SegmentTab(QWidget):
             self._form_changed()
 
     def _look(self) -> None:
-        self._focus = self.form.region.view()
+        form = replace(self.current_form(), region=self.form.region.view())
+        self._focus = form.level_region
 
     def _form_changed(self) -> None:
         self._estimate_timer.start()
@@ -202,7 +272,8 @@ class SegmentTab(QWidget):
     def _chosen(self) -> Chosen | None:
         if self._source is None:
             return None
-        volume = self._source.volume
+        volume, shown = self._source.volume, shown_by(self._layer)
+        file = shown.volume if shown is not None else None
         return Chosen(
             name=volume.name,
             shape=volume.shape,
@@ -211,14 +282,20 @@ class SegmentTab(QWidget):
             voxel_size_known=volume.voxel_size_known,
             path=Path(volume.path) if volume.path else None,
             channel=volume.channel,
-            levels=len(volume.levels),
+            level_shapes=tuple(as_shape(level.shape) for level in volume.levels),
+            size_typed=file is not None and volume.voxel_size_known and not same_size(file, volume),
+            tilted=placement(self._layer).affine is not None,
             notices=self._source.notices,
         )
 
     # The pre-flight
 
     def _list_checkpoints(self) -> None:
-        self._loading = run(checkpoints_at_hand)
+        project = self._project(self.current_form())
+        root = project.registry.root if project is not None else None
+        if self._loading is not None:
+            self._loading.abandon()
+        self._loading = run(lambda: checkpoints_at_hand(root))
         self._loading.done.connect(self.form.set_checkpoints)
         self._loading.failed.connect(self._failed)
         self._loading.start()
@@ -232,8 +309,8 @@ class SegmentTab(QWidget):
         if self._estimating is not None and self._estimating.running:
             self._estimate_timer.start()
             return
-        volume = self._source.volume
-        self._estimating = run(lambda: estimate_run(volume, form))
+        volume, project = self._volume(form), self._project(form)
+        self._estimating = run(lambda: estimate_run(volume, form, project))
         self._estimating.done.connect(self._estimated)
         self._estimating.failed.connect(self._estimate_failed)
         self._estimating.start()
@@ -251,10 +328,11 @@ class SegmentTab(QWidget):
 
     # The run
 
-    def _receive(self, report: Report, layer: Any) -> None:
+    def _receive(self, report: Report, layer: Any, factors: Sequence[float]) -> None:
         if isinstance(report, LabelsReady):
             if layer in self._viewer.layers:
                 self._labels = show_labels(self._viewer, report.store, layer, live=report.live)
+                place_level(self._labels, layer, factors)
         elif isinstance(report, Outcome):
             lines = filter(None, (self._run.result, report.text))
             self._run = replace(self._run, result="\n".join(lines))
@@ -274,6 +352,8 @@ class SegmentTab(QWidget):
     def _done(self, report: Report) -> None:
         self._end(Phase.FINISHED)
         self.finished.emit(report)
+        if self._target() is not None:
+            self._session.notify()
 
     def _failed(self, failure: Failure) -> None:
         self._run = replace(self._run, failure=failure)
