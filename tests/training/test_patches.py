@@ -6,7 +6,7 @@ import torch
 
 from napari_vesselkd.phantoms import PhantomConfig
 from napari_vesselkd.training import AugmentConfig, PatchConfig, PhantomPatches, fill_pool
-from napari_vesselkd.training.patches import fill_depth, tube
+from napari_vesselkd.training.patches import fill, tube
 
 QUIET = AugmentConfig(probability=0.0)
 
@@ -69,7 +69,7 @@ def test_thick_stacks_are_valid_throughout(pool):
 
 
 def test_a_single_slice_can_be_filled():
-    image, mask, valid = fill_depth(np.ones((1, 4, 4), np.float32), np.ones((1, 4, 4), np.uint8), 8)
+    image, mask, valid = fill(np.ones((1, 4, 4), np.float32), np.ones((1, 4, 4), np.uint8), (8, 4, 4))
     assert image.shape == mask.shape == valid.shape == (8, 4, 4)
     assert valid.sum() == 16
 

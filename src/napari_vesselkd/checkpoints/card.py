@@ -43,6 +43,9 @@ class CheckpointCard:
     normalisation : str
         Where the statistics come from: "volume" (measured once per volume, see `calibration`) or "frozen"
         (those stored with the weights).
+    statistics : dict
+        Normalisation statistics of volumes that it was trained on, by the volume's signature: there they take
+        the place of measured ones.
     lineage : dict
         What it was trained from: command, seed, data, commit, seconds, parent.
     metrics : dict
@@ -64,6 +67,7 @@ class CheckpointCard:
     calibration: dict[str, float] = field(default_factory=lambda: {"threshold": 0.5, "temperature": 1.0})
     halo: Shape = (32, 32, 32)
     normalisation: str = "frozen"
+    statistics: dict[str, Any] = field(default_factory=dict)
     lineage: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     licence: str = "BSD-3-Clause"
@@ -135,7 +139,7 @@ def _check(card: CheckpointCard) -> None:
     for key in ("name", "description", "architecture", "licence", "created", "sha256"):
         if not isinstance(getattr(card, key), str):
             raise TypeError(f"{key} is not text")
-    for key in ("config", "lineage", "metrics"):
+    for key in ("config", "lineage", "metrics", "statistics"):
         if not isinstance(getattr(card, key), dict):
             raise TypeError(f"{key} is not an object")
     if not 0 < float(card.calibration["threshold"]) < 1 or not float(card.calibration["temperature"]) > 0:

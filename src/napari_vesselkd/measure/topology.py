@@ -52,6 +52,26 @@ def centreline_dice(prediction: Mask, reference: Mask) -> CentrelineDice:
     return CentrelineDice(_harmonic_mean(tprec, tsens), tprec, tsens)
 
 
+def centreline_counts(prediction: Mask, reference: Mask, where: Mask) -> tuple[int, int, int, int]:
+    """Return what clDice is made of, counted only in `where`: sums of it over parts give that of the whole.
+
+    The skeletons are those of the whole masks: cutting a vessel at the border of `where` would bend them.
+
+    Parameters
+    ----------
+    prediction, reference, where : ndarray of bool, (z, y, x)
+
+    Returns
+    -------
+    tuple of int
+        ``|S_P & G|``, ``|S_P|``, ``|S_G & P|``, ``|S_G|``, each inside `where`.
+    """
+    line_p, line_g = skeleton(prediction) & where, skeleton(reference) & where
+    parts = (line_p & reference, line_p, line_g & prediction, line_g)
+    hit_p, all_p, hit_g, all_g = (int(np.count_nonzero(part)) for part in parts)
+    return hit_p, all_p, hit_g, all_g
+
+
 def _share(lines: Mask, mask: Mask) -> float:
     """Return the share of the voxels of `lines` that lie in `mask`."""
     return ratio(int(np.count_nonzero(lines & mask)), int(np.count_nonzero(lines)))

@@ -10,13 +10,15 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from napari_vesselkd.errors import TrainingError
 from napari_vesselkd.models import freeze_statistics, is_frozen
 from napari_vesselkd.reports import Progress, Report
 from napari_vesselkd.training.patches import Batch
@@ -24,6 +26,7 @@ from napari_vesselkd.training.state import Parts, read_state, write_state
 
 BatchOf = Callable[[int], Batch]
 LossOf = Callable[[Tensor, Batch], Tensor]
+ForwardOf = Callable[[nn.Module, Batch], Tensor]
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,20 @@ class FitProgress(Progress):
     learning_rate: float = 0.0
 
 
+def plain_forward(model: nn.Module, batch: Batch) -> Tensor:
+    """Return the logits of a batch."""
+    return cast(Tensor, model(batch.image))
+
+
 def fit(
-    model: nn.Module, batch_of: BatchOf, loss_of: LossOf, config: FitConfig, state_path: Path
+    model: nn.Module,
+    batch_of: BatchOf,
+    loss_of: LossOf,
+    config: FitConfig,
+    state_path: Path,
+    *,
+    forward_of: ForwardOf = plain_forward,
+    average: nn.Module | None = None,
 ) -> Iterator[Report]:
     """Train `model` in place; afterwards it holds the averaged weights, with frozen statistics.
 
@@ -81,9 +96,18 @@ def fit(
         Step number to `Batch` (must depend on nothing else); logits and batch to a scalar.
     state_path : Path
         Where the state is kept; a run with the same config goes on from it.
+    forward_of : callable
+        Model and batch to logits.
+    average : nn.Module, optional
+        A copy of `model` that is to hold the averaged weights, for who wants to look at them meanwhile.
+
+    Raises
+    ------
+    TrainingError
+        If the loss or its gradient is not finite; the state of the last save stays.
     """
     device = next(model.parameters()).device
-    average = copy.deepcopy(model).requires_grad_(False)
+    average = (average or copy.deepcopy(model)).requires_grad_(False)
     optimiser = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     parts = Parts(model, average, optimiser)
     first = read_state(state_path, parts, config)
@@ -106,10 +130,11 @@ def fit(
             for group in optimiser.param_groups:
                 group["lr"] = rate
             model.train()
-            loss = loss_of(model(batch.image), batch)
+            loss = loss_of(forward_of(model, batch), batch)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+            _check_finite(loss, norm, step, batch)
             optimiser.step()
             _follow(average, model, min(config.average, (step + 1) / (step + 10)))
 
@@ -137,6 +162,17 @@ def learning_rate(step: int, config: FitConfig) -> float:
     return config.learning_rate * rise * fall
 
 
+def _check_finite(loss: Tensor, norm: Tensor, step: int, batch: Batch) -> None:
+    if bool(torch.isfinite(loss)) and bool(torch.isfinite(norm)):
+        return
+    raise TrainingError(
+        f"The loss is not a number at step {step + 1}",
+        value=f"loss {loss.item():g}, gradient {norm.item():g}, from {', '.join(batch.names) or 'a batch'}",
+        limit="finite numbers",
+        remedy="The last saved state is kept; look at the labels and voxels there",
+    )
+
+
 @torch.no_grad()
 def _follow(average: nn.Module, model: nn.Module, decay: float) -> None:
     for kept, new in zip(average.parameters(), model.parameters(), strict=True):
@@ -146,4 +182,5 @@ def _follow(average: nn.Module, model: nn.Module, decay: float) -> None:
 def _to(batch: Batch, device: torch.device) -> Batch:
     layout = torch.channels_last_3d if batch.image.dim() == 5 else torch.channels_last
     image = batch.image.to(device, memory_format=layout)
-    return Batch(image, batch.label.to(device), batch.centreline.to(device), batch.valid.to(device))
+    label, line, valid = (part.to(device) for part in (batch.label, batch.centreline, batch.valid))
+    return replace(batch, image=image, label=label, centreline=line, valid=valid)

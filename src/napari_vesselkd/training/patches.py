@@ -6,6 +6,7 @@ does it, and the filling is marked invalid.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from napari_vesselkd.training.augment import AugmentConfig, change_appearance, o
 from napari_vesselkd.volume import IntensityWindow
 
 PERCENTILES = (90.0, 92.5, 95.0, 97.0, 98.0, 99.0, 99.5)
-VESSEL, CENTRELINE = 1, 2
+VESSEL, CENTRELINE, UNLABELLED = 1, 2, 4  # bits of a mask
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,19 @@ class Batch:
     centreline : Tensor
         0 or 1: the label's skeleton, dilated by two voxels, inside the label (for skeleton recall).
     valid : Tensor
-        0 where the patch was filled beyond its volume: no loss there.
+        0 where the patch was filled beyond its volume or is not labelled: no loss there.
+    names : tuple of str
+        Where the patches come from, for messages.
+    statistics : int, optional
+        Which of the run's fixed normalisation statistics to use; by default the batch's own (live).
     """
 
     image: Tensor
     label: Tensor
     centreline: Tensor
     valid: Tensor
+    names: tuple[str, ...] = ()
+    statistics: int | None = None
 
 
 @dataclass(frozen=True)
@@ -117,10 +124,7 @@ class PhantomPatches:
         """Return the batch of `step`; negative steps are other batches (for calibration)."""
         rng = np.random.default_rng([self.seed, abs(step), int(step < 0)])
         patches = [self._patch(rng) for _ in range(self.config.batch)]
-        image, mask, valid = (
-            torch.from_numpy(np.stack(parts)[:, None]) for parts in zip(*patches, strict=True)
-        )
-        return Batch(image, (mask & VESSEL).float(), (mask & CENTRELINE).ne(0).float(), valid)
+        return to_batch(patches, names=("phantoms",))
 
     def _load(
         self, index: int
@@ -141,17 +145,28 @@ class PhantomPatches:
         image = IntensityWindow(float(window[0]), float(high)).apply(raw[place])
         image = change_appearance(image, config.augment, rng)
         image, label = orient((image, mask[place]), rng)
-        return fill_depth(image, label, config.shape[0])
+        return fill(image, label, config.shape)
 
 
-def fill_depth(
-    image: npt.NDArray[np.float32], mask: npt.NDArray[np.uint8], depth: int
+def fill(
+    image: npt.NDArray[np.float32], mask: npt.NDArray[np.uint8], shape: Shape
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-    """Return image and mask (z, y, x) reflected at their end to `depth` slices, and the valid mask."""
-    width = ((0, depth - image.shape[0]), (0, 0), (0, 0))
-    valid = np.zeros((depth, *image.shape[1:]), np.float32)
-    valid[: image.shape[0]] = 1
+    """Return image and mask (z, y, x) reflected at their ends to `shape`, and the valid mask."""
+    width = [(0, side - n) for side, n in zip(shape, image.shape, strict=True)]
+    valid = np.pad((mask & UNLABELLED == 0).astype(np.float32), width)
     return np.pad(image, width, mode="reflect"), np.pad(mask, width, mode="reflect"), valid
+
+
+def to_batch(
+    patches: Sequence[tuple[npt.NDArray[Any], ...]],
+    *,
+    names: tuple[str, ...] = (),
+    statistics: int | None = None,
+) -> Batch:
+    """Return a batch of patches, each the image, the mask and the valid mask (z, y, x)."""
+    image, mask, valid = (torch.from_numpy(np.stack(part)[:, None]) for part in zip(*patches, strict=True))
+    vessel, line = (mask & VESSEL).float(), (mask & CENTRELINE).ne(0).float()
+    return Batch(image, vessel, line, valid, names, statistics)
 
 
 def tube(label: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
@@ -169,7 +184,7 @@ def _write_phantom(path: Path, config: PhantomConfig) -> None:
     mask = phantom.label * np.uint8(VESSEL) + tube(phantom.label).astype(np.uint8) * np.uint8(CENTRELINE)
     low = float(phantom.image.min())
     window = np.array([low, *np.percentile(phantom.image, PERCENTILES)])
-    aside = path.with_suffix(".part.npz")
+    aside = path.with_suffix(f".{os.getpid()}.part.npz")
     np.savez(
         aside, image=phantom.image, mask=mask, window=window, voxel_size_um=np.array(phantom.voxel_size_um)
     )

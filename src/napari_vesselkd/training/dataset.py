@@ -1,0 +1,326 @@
+"""What a run learns from, copied into its folder: blocks of a project, or volumes of a DATASET.csv.
+
+Notation: arrays are (z, y, x); labels are uint8 0 unlabelled, 1 background, 2 vessel.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_vesselkd.checkpoints import Checkpoint
+from napari_vesselkd.checkpoints.calibration import calibrate
+from napari_vesselkd.errors import InvalidInputError, ProjectError, SourceNotFoundError
+from napari_vesselkd.geometry import Region, Shape, VoxelSize, as_shape, parse_voxel_size
+from napari_vesselkd.models import statistics_of
+from napari_vesselkd.project import Project, ReviewBlock
+from napari_vesselkd.reports import Progress, Report
+from napari_vesselkd.training.crops import BACKGROUND, FOREGROUND, Crop, write_crop
+from napari_vesselkd.volume import Volume, measure_intensity_window, open_volume, output_errors
+
+CONTEXT: Shape = (8, 24, 24)  # voxels around a block that are seen, but not learned from
+LARGEST_PIECE: Shape = (128, 256, 256)
+COLUMNS = ("image", "label", "group", "voxel_size_um", "mask")
+MANIFEST = "dataset.json"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Crops on disk, see `training.crops`.
+
+    Attributes
+    ----------
+    folder : Path
+    training, held_out : tuple of str
+        File names.
+    statistics : dict
+        Of each volume, by its signature: the normalisation statistics with the weights that training starts
+        from (`statistics_of`).
+    blocks : tuple of dict
+        What was copied, for the lineage: name, region, held out or not.
+    background, vessel : int
+        Labelled voxels to train on.
+    source : str
+        Project or file it was made from.
+    """
+
+    folder: Path
+    training: tuple[str, ...]
+    held_out: tuple[str, ...]
+    statistics: dict[str, list[list[list[float]]]]
+    blocks: tuple[dict[str, Any], ...]
+    background: int
+    vessel: int
+    source: str
+
+    def files(self, held_out: bool = False) -> list[Path]:
+        """Return the crops to train on, or those held out."""
+        return [self.folder / name for name in (self.held_out if held_out else self.training)]
+
+    @classmethod
+    def read(cls, folder: Path) -> Dataset | None:
+        """Return the data set in `folder`, or None where it is not complete."""
+        try:
+            values = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        lists = {key: tuple(values[key]) for key in ("training", "held_out", "blocks")}
+        return cls(folder=folder, **{**values, **lists})
+
+
+@dataclass
+class _Writer:
+    """Writes crops into a folder and keeps count."""
+
+    folder: Path
+    source: str
+    training: list[str] = field(default_factory=list)
+    held_out: list[str] = field(default_factory=list)
+    blocks: list[dict[str, Any]] = field(default_factory=list)
+    statistics: dict[str, list[list[list[float]]]] = field(default_factory=dict)
+    background: int = 0
+    vessel: int = 0
+
+    def add(self, crop: Crop, *, held_out: bool) -> None:
+        names = self.held_out if held_out else self.training
+        file = f"{'held' if held_out else 'train'}-{len(names):04d}.npz"
+        write_crop(self.folder / file, crop)
+        names.append(file)
+        self.blocks.append({"name": crop.name, "region": str(crop.region), "held_out": held_out})
+        if not held_out:
+            self.background += int(np.count_nonzero(crop.label == BACKGROUND))
+            self.vessel += int(np.count_nonzero(crop.label == FOREGROUND))
+
+    def finish(self) -> None:
+        values = {key: value for key, value in asdict(self).items() if key != "folder"}
+        aside = self.folder / f"{MANIFEST}.part"
+        aside.write_text(json.dumps(values) + "\n", encoding="utf-8")
+        aside.replace(self.folder / MANIFEST)
+
+
+def copy_dataset(
+    source: str | Path, folder: Path, parent: Checkpoint, *, held_out_group: str = ""
+) -> Iterator[Report]:
+    """Copy what `source` has to learn from into `folder`, with the statistics that `parent` finds there.
+
+    Afterwards `Dataset.read(folder)` gives it. A folder that is complete stays as it is.
+
+    Parameters
+    ----------
+    source : str or Path
+        PROJECT.vesselkd, or DATASET.csv with columns image, label, group, voxel_size_um and optionally mask.
+    folder : Path
+    parent : Checkpoint
+    held_out_group : str, optional
+        Group of a DATASET.csv that is not trained on.
+
+    Raises
+    ------
+    ProjectError
+        If there is no accepted block to train on, or none of them has a vessel.
+    InvalidInputError
+        If the file lacks a column, a label has another shape than its image, or nothing is labelled.
+    """
+    if Dataset.read(folder) is not None:
+        return
+    writer = _Writer(folder, str(source))
+    with output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        if str(source).rstrip("/\\").endswith(".vesselkd"):
+            with Project.open(source, write=False) as project:
+                yield from _copy_project(project, writer, parent)
+        else:
+            yield from _copy_csv(Path(source), writer, parent, held_out_group)
+        writer.finish()
+
+
+def _copy_project(project: Project, writer: _Writer, parent: Checkpoint) -> Iterator[Report]:
+    training, held_out = project.training_blocks, project.held_out_blocks
+    _check_blocks(project, training, held_out)
+    began, total = monotonic(), len(training) + len(held_out)
+    with project.open_image() as volume:
+        window = _measure(volume, writer, parent)
+        for done, block in enumerate((*training, *held_out), start=1):
+            others = training if block.held_out else held_out
+            crop = _block_crop(project, volume, window, block, [other.region for other in others])
+            if crop is not None:
+                writer.add(crop, held_out=block.held_out)
+            yield Progress(done, total, "blocks", monotonic() - began)
+
+
+def _check_blocks(project: Project, training: Sequence[ReviewBlock], held_out: Sequence[ReviewBlock]) -> None:
+    if not training:
+        raise ProjectError(
+            "There is no accepted block to learn from",
+            value=f"{project.path}: {len(project.blocks)} blocks, {len(held_out)} of them held out",
+            limit="at least one accepted block that is not held out",
+            remedy="Correct a block in the Correct tab and accept it",
+        )
+    if not any(block.vessel for block in training):
+        raise ProjectError(
+            "The accepted blocks hold no vessel: from background alone nothing can be learned",
+            value=f"{sum(block.background for block in training):,} background voxels in {len(training)} blocks",
+            limit="at least one voxel labelled as vessel (2)",
+            remedy="Accept a block that has vessels",
+        )
+    if not any(block.background for block in training):
+        raise ProjectError(
+            "The accepted blocks hold no background: from vessels alone nothing can be learned",
+            value=f"{len(training)} blocks",
+            limit="at least one voxel labelled as background (1)",
+            remedy="Label some background too; predictions start with it",
+        )
+
+
+def _block_crop(
+    project: Project,
+    volume: Volume,
+    window: tuple[float, float],
+    block: ReviewBlock,
+    others: Sequence[Region],
+) -> Crop | None:
+    """Return a block with context around it, without what is of the other side; None if nothing is left."""
+    place = block.region.expanded(CONTEXT).intersection(Region.whole(volume.shape))
+    assert place is not None  # noqa: S101  (the block lies in the volume)
+    label = np.zeros(place.shape, np.uint8)
+    label[block.region.relative_to(place.start).slices] = project.corrected(block.region)
+    for other in others:
+        common = other.intersection(place)
+        if common is not None:
+            label[common.relative_to(place.start).slices] = 0
+    if not label.any():
+        return None
+    return Crop(
+        f"block {block.number}",
+        volume.read(place),
+        label,
+        window,
+        volume.signature(),
+        volume.voxel_size_um,
+        place.start,
+    )
+
+
+def _measure(volume: Volume, writer: _Writer, parent: Checkpoint) -> tuple[float, float]:
+    """Return the intensity window of a volume; note its statistics with the parent's weights."""
+    card = parent.card
+    window = measure_intensity_window(
+        volume, lower=float(card.intensity["lower"]), upper=float(card.intensity["upper"])
+    )
+    signature = volume.signature()
+    if signature not in writer.statistics:
+        known = card.statistics.get(signature)
+        if known is None:
+            model: Any = parent.load()
+            calibrate(model, volume, window, stride=as_shape(model.total_stride), padding=card.padding)
+            known = statistics_of(model)
+        writer.statistics[signature] = known
+    return window.low, window.high
+
+
+def _copy_csv(path: Path, writer: _Writer, parent: Checkpoint, held_out_group: str) -> Iterator[Report]:
+    rows = read_rows(path)
+    groups = sorted({row["group"] for row in rows})
+    if held_out_group and held_out_group not in groups:
+        raise InvalidInputError(
+            "There is no such group to hold out", value=held_out_group, limit=", ".join(groups)
+        )
+    began = monotonic()
+    for done, row in enumerate(rows, start=1):
+        for crop in _volume_crops(path.parent, row, writer, parent):
+            writer.add(crop, held_out=bool(held_out_group) and row["group"] == held_out_group)
+        yield Progress(done, len(rows), "volumes", monotonic() - began)
+    if not writer.vessel or not writer.background:
+        raise InvalidInputError(
+            "The data set has nothing to learn from",
+            value=f"{path}: {writer.vessel:,} vessel and {writer.background:,} background voxels to train on",
+            limit="at least one of each",
+            remedy="Add a labelled volume, or hold out another group",
+        )
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a DATASET.csv that have a label; images are relative to the file.
+
+    Raises
+    ------
+    SourceNotFoundError
+        If there is no such file.
+    InvalidInputError
+        If a column is missing, or no row has a label.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            missing = [name for name in COLUMNS[:4] if name not in (reader.fieldnames or ())]
+            rows = [{key: row.get(key) or "" for key in COLUMNS} for row in reader] if not missing else []
+    except FileNotFoundError as error:
+        raise SourceNotFoundError("There is no such file", value=path) from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InvalidInputError("The data set is not a CSV file", value=f"{path} ({error})") from error
+    if missing:
+        raise InvalidInputError(
+            f"The data set lacks the column {', '.join(missing)}",
+            value=path,
+            limit=", ".join(COLUMNS[:4]) + " and optionally mask",
+        )
+    labelled = [row for row in rows if row["image"] and row["label"]]
+    if not labelled:
+        raise InvalidInputError("No row of the data set has a label", value=path, remedy="Fill column label")
+    return labelled
+
+
+def _volume_crops(folder: Path, row: dict[str, str], writer: _Writer, parent: Checkpoint) -> Iterator[Crop]:
+    size: VoxelSize | None = parse_voxel_size(row["voxel_size_um"]) if row["voxel_size_um"] else None
+    label_path = folder / row["label"]
+    with open_volume(folder / row["image"], voxel_size_um=size) as volume, open_volume(label_path) as labels:
+        _check_shape(volume, labels, row["label"])
+        window = _measure(volume, writer, parent)
+        signature = volume.signature()
+        for place in _pieces(volume.shape):
+            label = _binary_labels(labels, folder, row, place)
+            if label.any():
+                yield Crop(
+                    f"{row['image']} {place}",
+                    volume.read(place),
+                    label,
+                    window,
+                    signature,
+                    volume.voxel_size_um,
+                    place.start,
+                )
+
+
+def _binary_labels(labels: Volume, folder: Path, row: dict[str, str], place: Region) -> npt.NDArray[np.uint8]:
+    """Return 2 where the label is above 0, 1 elsewhere, and 0 where the mask is 0."""
+    label = np.where(labels.read(place) > 0, FOREGROUND, BACKGROUND).astype(np.uint8)
+    if row["mask"]:
+        with open_volume(folder / row["mask"]) as mask:
+            _check_shape(labels, mask, row["mask"])
+            label[mask.read(place) == 0] = 0
+    return label
+
+
+def _check_shape(one: Volume, other: Volume, name: str) -> None:
+    if one.shape != other.shape:
+        raise InvalidInputError(
+            "The labels have another shape than their image",
+            value=f"{name}: {other.shape}",
+            limit=str(one.shape),
+        )
+
+
+def _pieces(shape: Shape) -> Iterator[Region]:
+    """Cut a volume into about equal pieces that fit in memory."""
+    counts = [math.ceil(size / most) for size, most in zip(shape, LARGEST_PIECE, strict=True)]
+    side = as_shape([math.ceil(size / count) for size, count in zip(shape, counts, strict=True)])
+    yield from Region.whole(shape).pieces(side)

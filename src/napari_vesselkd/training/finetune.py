@@ -1,0 +1,359 @@
+"""Fine-tuning a student on corrected blocks, with phantoms mixed in so that it does not forget.
+
+Batches of a corrected volume are normalised with statistics measured once on that volume and fixed from then
+on, as it will be segmented; batches of phantoms with their own, so that the net stays usable on volumes it
+has not seen (docs/adr/0002, 0007).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import platformdirs
+import torch
+from torch import Tensor, nn
+
+from napari_vesselkd.checkpoints import Checkpoint, CheckpointCard, load_checkpoint, save_checkpoint
+from napari_vesselkd.errors import InvalidInputError
+from napari_vesselkd.models import set_statistics, statistics_of, thaw_statistics
+from napari_vesselkd.reports import Notice, Report
+from napari_vesselkd.training.bundled import RECIPES, Recipe, phantom_config
+from napari_vesselkd.training.crops import Crop, CropPatches, MixedPatches, read_crop
+from napari_vesselkd.training.dataset import Dataset
+from napari_vesselkd.training.fit import BatchOf, FitConfig, FitProgress, fit
+from napari_vesselkd.training.losses import LossConfig, segmentation_loss
+from napari_vesselkd.training.patches import Batch, PhantomPatches, fill_pool
+from napari_vesselkd.training.validation import choose_threshold, probability, validate
+
+PHANTOM_SEED = 3_000_000
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """How a student is fine-tuned.
+
+    Attributes
+    ----------
+    steps : int
+        Batches.
+    learning_rate : float
+        Of Adam at its highest.
+    batch : int
+        Patches per step.
+    phantoms : int
+        Phantoms to mix in; made once and kept in the user's cache.
+    phantom_share : float
+        Share of the batches that are phantoms, 0..1.
+    skeleton_recall : float
+        Weight of the centrelines in the loss, see `LossConfig`.
+    validate_every : int
+        Steps between two looks at the held-out blocks.
+    held_out_group : str
+        Of a DATASET.csv: the group not to train on.
+    seed : int
+    device : str
+        Of torch: "cpu", "cuda", "cuda:N" or "mps".
+    threads : int, optional
+        CPU threads; all by default.
+    name : str, optional
+        Of the checkpoint; by default made from the project's and the run's names.
+
+    Raises
+    ------
+    InvalidInputError
+        If a value is outside its range.
+    """
+
+    steps: int = 300
+    learning_rate: float = 4e-3
+    batch: int = 3
+    phantoms: int = 24
+    phantom_share: float = 0.2
+    skeleton_recall: float = 0.5
+    validate_every: int = 50
+    held_out_group: str = ""
+    seed: int = 0
+    device: str = "cpu"
+    threads: int | None = None
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, least in (
+            ("steps", self.steps, 1),
+            ("batch", self.batch, 1),
+            ("phantoms", self.phantoms, 0),
+            ("validate_every", self.validate_every, 1),
+            ("threads", self.threads, 1),
+        ):
+            if value is not None and value < least:
+                raise InvalidInputError(f"{name} is too small", value=value, limit=f"at least {least}")
+        if not 0 < self.learning_rate <= 1:
+            raise InvalidInputError(
+                "The learning rate is out of range", value=self.learning_rate, limit="0..1"
+            )
+        if not 0 <= self.phantom_share < 1:
+            raise InvalidInputError(
+                "The share of phantoms is out of range", value=self.phantom_share, limit="0 to below 1"
+            )
+        if self.skeleton_recall < 0:
+            raise InvalidInputError(
+                "The weight of the centrelines is negative", value=self.skeleton_recall, limit="0 or more"
+            )
+        if self.name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
+            raise InvalidInputError(
+                "The checkpoint's name cannot be used",
+                value=self.name,
+                limit="letters, digits, dot, dash and underscore",
+            )
+
+    def fit_config(self) -> FitConfig:
+        """Return the loop's settings."""
+        return FitConfig(
+            steps=self.steps,
+            learning_rate=self.learning_rate,
+            final_share=0.02,
+            warmup=min(10, self.steps),
+            average=0.98,
+            freeze_at=1.0,
+            save_every=50,
+            report_every=5,
+        )
+
+
+@dataclass(frozen=True)
+class FinetuneFinished(Report):
+    """A checkpoint was written.
+
+    Attributes
+    ----------
+    checkpoint : str
+        Path of its weights.
+    name : str
+    parent : str
+        What it was trained from.
+    steps : int
+    seconds : float
+        Of training, over all its sessions, in s.
+    threshold : float
+        Chosen on the training blocks.
+    """
+
+    checkpoint: str
+    name: str
+    parent: str
+    steps: int
+    seconds: float
+    threshold: float
+
+
+def finetune(
+    dataset: Dataset,
+    parent: Checkpoint,
+    run: Path,
+    config: FinetuneConfig,
+    *,
+    name: str,
+    lineage: Mapping[str, Any] | None = None,
+) -> Iterator[Report]:
+    """Train `parent` on `dataset`; write run/checkpoints/NAME, the state and a picture into `run`.
+
+    A run that was stopped or killed goes on where its state was last saved, and ends with the same weights on
+    the CPU as one that was not.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Made with `parent`.
+    parent : Checkpoint
+    run : Path
+    config : FinetuneConfig
+    name : str
+        Of the checkpoint.
+    lineage : mapping, optional
+        More to note in the card.
+
+    Yields
+    ------
+    Report
+        `Notice`, `Progress` of phantoms, `FitProgress` and `Validation`, at the end `FinetuneFinished`.
+
+    Raises
+    ------
+    TrainingError
+        If the loss is not a number: step and block are named, the last saved state stays.
+    """
+    target = run / "checkpoints" / name
+    if target.with_name(f"{name}.safetensors").exists():
+        yield _finished(target, load_checkpoint(target)[1])
+        return
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    recipe = recipe_of(parent.card)
+    pool = phantom_folder(recipe)
+    seeds = [PHANTOM_SEED + n for n in range(config.phantoms if config.phantom_share else 0)]
+    yield from fill_pool(pool, partial(phantom_config, recipe), seeds)
+    began = time.monotonic()
+    try:
+        batches = _batches(dataset, recipe, config, (pool, seeds))
+        model = yield from _train(dataset, parent, run, config, batches)
+    finally:
+        _add_seconds(run, time.monotonic() - began)
+    card = replace(_card(dataset, parent, model), lineage=_lineage(dataset, parent, config, run, lineage))
+    save_checkpoint(target, model, card)
+    yield _finished(target, card)
+
+
+def _train(
+    dataset: Dataset,
+    parent: Checkpoint,
+    run: Path,
+    config: FinetuneConfig,
+    batches: BatchOf,
+) -> Generator[Report, None, nn.Module]:
+    """Run the loop with its validations; return the model on the CPU, ready for inference."""
+    statistics = list(dataset.statistics.values())
+    model = parent.load().to(config.device).requires_grad_(True)
+    average = parent.load().to(config.device)
+    original = statistics_of(model)
+    watched = [read_crop(file) for file in dataset.files(held_out=True)]
+    if not watched:
+        yield Notice("No block is held out: nothing tells whether the new checkpoint is better")
+    first = [_predict(average, crop, dataset) for crop in watched]
+
+    def forward_of(net: nn.Module, batch: Batch) -> Tensor:
+        if batch.statistics is None:
+            thaw_statistics(net)
+        else:
+            set_statistics(net, statistics[batch.statistics])
+        return cast(Tensor, net(batch.image))
+
+    loss_of = partial(segmentation_loss, config=LossConfig(skeleton_recall=config.skeleton_recall))
+    reports = fit(
+        model,
+        batches,
+        loss_of,
+        config.fit_config(),
+        run / "state.safetensors",
+        forward_of=forward_of,
+        average=average,
+    )
+    for report in reports:
+        yield report
+        if watched and isinstance(report, FitProgress) and _due(report.done, config):
+            found = [_predict(average, crop, dataset) for crop in watched]
+            yield validate(report.done, watched, first, found, run)
+    set_statistics(model, original)
+    return model.cpu().eval()
+
+
+def _due(step: int, config: FinetuneConfig) -> bool:
+    return step % config.validate_every == 0 or step == config.steps
+
+
+def _predict(model: nn.Module, crop: Crop, dataset: Dataset) -> npt.NDArray[np.float32]:
+    """Return the probability (z, y, x) of a crop, with the statistics of its volume."""
+    kept = statistics_of(model)
+    set_statistics(model, dataset.statistics[crop.volume])
+    found = probability(model, crop.scaled())
+    set_statistics(model, kept)
+    return found
+
+
+def _batches(
+    dataset: Dataset, recipe: Recipe, config: FinetuneConfig, phantoms: tuple[Path, Sequence[int]]
+) -> BatchOf:
+    patches = replace(recipe.patches, batch=config.batch)
+    crops = CropPatches(dataset.files(), list(dataset.statistics), patches, config.seed)
+    pool, seeds = phantoms
+    if not seeds:
+        return crops
+    return MixedPatches(
+        crops, PhantomPatches(pool, seeds, patches, config.seed), config.phantom_share, config.seed
+    )
+
+
+def recipe_of(card: CheckpointCard) -> Recipe:
+    """Return the recipe of the bundled student with the same network: its phantoms and patches."""
+    for recipe in RECIPES.values():
+        if recipe.model.to_dict() == card.config:
+            return recipe
+    raise InvalidInputError(
+        "This checkpoint cannot be fine-tuned",
+        value=card.name,
+        limit="students with the network of " + " or ".join(one.name for one in RECIPES.values()),
+        remedy="Choose another checkpoint",
+    )
+
+
+def phantom_folder(recipe: Recipe) -> Path:
+    """Return where the phantoms of a recipe are kept between runs."""
+    return platformdirs.user_cache_path("napari-vesselkd") / "phantoms" / recipe.name
+
+
+def _card(dataset: Dataset, parent: Checkpoint, model: nn.Module) -> CheckpointCard:
+    crops = [read_crop(file) for file in dataset.files()]
+    found = [_predict(model, crop, dataset) for crop in crops]
+    threshold = choose_threshold(crops, found)
+    return replace(
+        parent.card,
+        description=f"{parent.card.name}, fine-tuned on {len(crops)} corrected blocks",
+        calibration={"threshold": threshold, "temperature": 1.0},
+        normalisation="volume",
+        statistics={**parent.card.statistics, **dataset.statistics},
+        metrics={},
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _lineage(
+    dataset: Dataset, parent: Checkpoint, config: FinetuneConfig, run: Path, more: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    return {
+        "parent": parent.card.name,
+        "parent_sha256": parent.card.sha256,
+        "source": dataset.source,
+        "blocks": list(dataset.blocks),
+        "training_blocks": len(dataset.training),
+        "held_out_blocks": len(dataset.held_out),
+        "config": json.loads(json.dumps(asdict(config))),
+        "seconds": round(_seconds(run), 1),
+        "torch": torch.__version__,
+        **(more or {}),
+    }
+
+
+def _finished(target: Path, card: CheckpointCard) -> FinetuneFinished:
+    return FinetuneFinished(
+        checkpoint=str(target.with_name(f"{target.name}.safetensors")),
+        name=target.name,
+        parent=str(card.lineage["parent"]),
+        steps=int(card.lineage["config"]["steps"]),
+        seconds=float(card.lineage["seconds"]),
+        threshold=card.threshold,
+    )
+
+
+def _seconds(run: Path) -> float:
+    with suppress(OSError, ValueError):
+        return float((run / "seconds.txt").read_text())
+    return 0.0
+
+
+def _add_seconds(run: Path, seconds: float) -> None:
+    """Add to the time that the sessions of this run have taken so far."""
+    with suppress(OSError):
+        aside = run / f"seconds.txt.{os.getpid()}.part"
+        aside.write_text(f"{_seconds(run) + seconds:.1f}\n")
+        aside.replace(run / "seconds.txt")
