@@ -9,14 +9,15 @@ import pytest
 
 from napari_vesselkd.errors import DeviceError
 from napari_vesselkd.geometry import Region
-from napari_vesselkd.plugin.failure import describe_failure
 from napari_vesselkd.plugin.chosen_volume import Chosen, default_output
+from napari_vesselkd.plugin.failure import describe_failure
 from napari_vesselkd.plugin.progress_text import duration
 from napari_vesselkd.plugin.segment_state import (
     Estimate,
     Form,
     Phase,
     RunState,
+    Target,
     Where,
     check_output,
     command_line,
@@ -126,6 +127,78 @@ def test_the_command_line_holds_exactly_what_differs_from_the_defaults(form):
         "--checkpoint", "my net", "--region", "0:32,8:64,0:64", "--device", "cpu", "--precision", "bf16",
         "--threshold", "0.4", "--block", "128", "--probability", "--restart",
     ]  # fmt: skip
+
+
+LEVELS = (SHAPE, (96, 128, 128), (48, 64, 64))
+
+
+def test_a_coarser_level_is_worked_on_in_its_own_voxels(form):
+    chosen = replace(form.chosen, level_shapes=LEVELS)
+    coarse = replace(form, chosen=chosen, level=1, region=Region((0, 64, 0), (32, 128, 256)))
+    assert coarse.level_region == Region((0, 32, 0), (32, 64, 128))
+    words = shlex.split(command_line(coarse)[0])
+    assert words[4:] == ["--level", "1", "--region", "0:32,32:64,0:128"]
+    whole = replace(coarse, region=Region.whole(SHAPE), level=2)
+    assert shlex.split(command_line(whole)[0])[4:] == ["--level", "2"]
+    assert paint(coarse).level_visible
+    assert not paint(form).level_visible
+
+
+def test_a_coarser_level_gets_an_output_of_its_own(chosen):
+    assert default_output(chosen, 2).name == "brain-level2-vessels.ome.zarr"
+
+
+def test_a_voxel_size_that_was_typed_goes_into_the_command_line(form):
+    words = shlex.split(command_line(replace(form, chosen=replace(form.chosen, size_typed=True)))[0])
+    assert words[4:] == ["--voxel-size", "3,1.6,1.6"]
+
+
+def test_an_unknown_voxel_size_is_not_filled_in_and_can_be_typed(form):
+    picture = paint(replace(form, chosen=replace(form.chosen, voxel_size_known=False)))
+    assert picture.voxel_size_um is None
+    assert picture.size_visible
+    assert picture.size_locked == ""
+    assert paint(form).voxel_size_um == (3.0, 1.6, 1.6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"), [({"project_open": True}, "project"), ({"chosen": {"tilted": True}}, "rotated")]
+)
+def test_a_locked_voxel_size_says_why(form, changes, word):
+    if "chosen" in changes:
+        changes = {"chosen": replace(form.chosen, **changes["chosen"])}
+    assert word in paint(replace(form, **changes)).size_locked
+
+
+@pytest.fixture
+def into(form, tmp_path):
+    """The form with labels going into a project."""
+    target = Target(tmp_path / "brain.vesselkd", "finetune-001", corrections=2)
+    return replace(form, target=target, project_open=True, output="")
+
+
+def test_labels_can_go_into_the_open_project_and_the_tab_says_so(into):
+    picture = paint(into)
+    assert picture.run.enabled
+    assert picture.output_text == "Into brain.vesselkd. Your 2 accepted blocks stay on top."
+    assert picture.into_visible
+    assert not picture.output_visible
+    assert shlex.split(picture.command) == [
+        "vesselkd", "segment", str(into.chosen.path), str(into.target.path),
+    ]  # fmt: skip
+
+
+def test_a_file_can_still_be_chosen_while_a_project_is_open(form):
+    picture = paint(replace(form, project_open=True))
+    assert picture.into_visible
+    assert picture.output_visible
+
+
+def test_after_a_promotion_run_reads_segment_again_and_says_what_made_the_labels(into):
+    picture = paint(into, Estimate(text="About 3 s", again="The labels were made by student-coarse-z"))
+    assert picture.run.text == "Segment again"
+    assert picture.estimate_text.startswith("The labels were made by student-coarse-z")
+    assert "About 3 s" in picture.estimate_text
 
 
 def test_a_layer_without_file_has_no_runnable_command_line(form):
