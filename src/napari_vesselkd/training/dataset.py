@@ -168,7 +168,7 @@ def _check_blocks(project: Project, training: Sequence[ReviewBlock], held_out: S
     if not any(block.vessel for block in training):
         raise ProjectError(
             "The accepted blocks hold no vessel: from background alone nothing can be learned",
-            value=f"{sum(block.background for block in training):,} background voxels in {len(training)} blocks",
+            value=f"{len(training)} blocks",
             limit="at least one voxel labelled as vessel (2)",
             remedy="Accept a block that has vessels",
         )

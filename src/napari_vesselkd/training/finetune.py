@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from napari_vesselkd.checkpoints import Checkpoint, CheckpointCard, load_checkpoint, save_checkpoint
 from napari_vesselkd.errors import InvalidInputError
-from napari_vesselkd.models import set_statistics, statistics_of, thaw_statistics
+from napari_vesselkd.models import StudentConfig, set_statistics, statistics_of, thaw_statistics
 from napari_vesselkd.reports import Notice, Report
 from napari_vesselkd.training.bundled import RECIPES, Recipe, phantom_config
 from napari_vesselkd.training.crops import Crop, CropPatches, MixedPatches, read_crop
@@ -286,8 +286,9 @@ def _batches(
 
 def recipe_of(card: CheckpointCard) -> Recipe:
     """Return the recipe of the bundled student with the same network: its phantoms and patches."""
+    network = StudentConfig.from_dict(card.config)
     for recipe in RECIPES.values():
-        if recipe.model.to_dict() == card.config:
+        if recipe.model == network:
             return recipe
     raise InvalidInputError(
         "This checkpoint cannot be fine-tuned",
