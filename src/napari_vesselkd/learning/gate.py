@@ -118,14 +118,15 @@ def judge(
     if not blocks:
         yield _without_blocks(str(candidate), old)
         return
-    began, counts = monotonic(), {name: [] for name in names}  # type: dict[str, list[list[Counts]]]
+    began = monotonic()
+    counts: tuple[list[list[Counts]], list[list[Counts]]] = ([], [])
     with project.open_image() as volume:
-        for name in names:
+        for name, counted in zip(names, counts, strict=True):
             for block, found in zip(blocks, _segmented(project, volume, name, blocks, config), strict=True):
-                counts[name].append(_counts(project, block, found))
-                done = sum(len(one) for one in counts.values())
+                counted.append(_counts(project, block, found))
+                done = len(counts[0]) + len(counts[1])
                 yield Progress(done, 2 * len(blocks), "held-out blocks", monotonic() - began)
-    yield _judgement(blocks, names, counts[names[0]], counts[names[1]])
+    yield _judgement(blocks, names, *counts)
 
 
 def _segmented(
@@ -200,7 +201,7 @@ def _judgement(
         BlockScore(
             str(block.region),
             block.number,
-            *_plain(dice_of(sum(n)), dice_of(sum(o)), cldice_of(sum(n)), cldice_of(sum(o))),
+            *(float(kind(np.sum(one, axis=0))) for kind in (dice_of, cldice_of) for one in (n, o)),
         )
         for block, n, o in zip(blocks, new, old, strict=True)
     )
@@ -245,10 +246,6 @@ def _verdict(drawn: Counts) -> str:
     if low > 0:
         return "better"
     return "worse" if high < 0 else "undecided"
-
-
-def _plain(*values: Any) -> Iterator[float]:
-    return (float(value) for value in values)
 
 
 def _sentence(
