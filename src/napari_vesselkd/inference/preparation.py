@@ -58,15 +58,21 @@ def window_of(plan: Plan, target: Output) -> IntensityWindow:
 
 
 def fix_statistics(plan: Plan, model: nn.Module, window: IntensityWindow, target: Output) -> None:
-    """Give the model the volume's statistics, measured in the output's first run and kept in the record."""
+    """Give the model the volume's statistics, and keep them in the output's record for later runs.
+
+    They are those of an earlier run, else those that the checkpoint was trained with on this volume, else
+    measured.
+    """
     card, kept = plan.checkpoint.card, target.record.values.get("statistics")
     if card.normalisation != "volume":
         return
+    if kept is None and card.statistics:
+        kept = card.statistics.get(plan.volume.signature())
     if kept is None:
         calibrate(model, plan.volume, window, stride=plan.grid.multiple, padding=card.padding)
-        target.record.save(statistics=statistics_of(model))
     else:
         set_statistics(model, kept)
+    target.record.save(statistics=statistics_of(model))
 
 
 def notices(plan: Plan, window: IntensityWindow) -> Iterator[Notice]:
