@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from pathlib import Path
 
 from napari_vesselkd.blocks.order import Focus
 from napari_vesselkd.errors import CheckpointNotFoundError, InvalidInputError, VesselKDError
@@ -15,7 +17,7 @@ from napari_vesselkd.inference.predict import segment_over
 from napari_vesselkd.inference.reports import Preflight
 from napari_vesselkd.project import Project
 from napari_vesselkd.reports import Report
-from napari_vesselkd.volume import Volume
+from napari_vesselkd.volume import Volume, claim_output, output_errors
 
 
 def segment_project(
@@ -55,6 +57,8 @@ def segment_project(
     try:
         with ExitStack() as stack:
             image = _image(project, volume, stack)
+            if config.restart and project.labels is None:
+                _set_aside(project.labels_path)
             yield from segment_over(image, project.labels_path, config, project.over, focus)
     except BaseException:
         with suppress(VesselKDError):  # they stay pending
@@ -112,6 +116,15 @@ def project_config(project: Project, config: SegmentConfig | None = None) -> Seg
             if config.checkpoint == "auto":
                 raise  # else it may be one of the user's own
     return replace(config, checkpoint=name, level=0)
+
+
+def _set_aside(path: Path) -> None:
+    """Keep labels that cannot be used under another name, so that new ones can be begun."""
+    if path.exists():
+        with claim_output(path), output_errors(path):
+            broken = path.with_name(path.name + ".broken")
+            shutil.rmtree(broken, ignore_errors=True)
+            path.rename(broken)
 
 
 def _image(project: Project, volume: Volume | None, stack: ExitStack) -> Volume:

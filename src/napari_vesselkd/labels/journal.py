@@ -139,22 +139,23 @@ class Journal:
 
 def encoded(record: Mapping[str, Any]) -> bytes:
     """Return the line of a record."""
-    body = json.dumps(record, separators=(",", ":"), allow_nan=False).encode()
-    return b"".join((_HEAD, b"%08x" % zlib.crc32(body), _MIDDLE, body, _TAIL, b"\n"))
+    return _line(json.dumps(record, separators=(",", ":"), allow_nan=False).encode()) + b"\n"
 
 
 def decoded(line: bytes) -> dict[str, Any] | None:
     """Return the record of a line, None where the line is torn or damaged."""
     body = line[_BODY : -len(_TAIL)]
-    if not line.startswith(_HEAD) or not line.endswith(_TAIL):
-        return None
-    if line[len(_HEAD) : len(_HEAD) + 8] != b"%08x" % zlib.crc32(body):
+    if line != _line(body):
         return None
     try:
         record = json.loads(body)
     except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None
+
+
+def _line(body: bytes) -> bytes:
+    return b"".join((_HEAD, b"%08x" % zlib.crc32(body), _MIDDLE, body, _TAIL))
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

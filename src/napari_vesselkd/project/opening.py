@@ -133,7 +133,7 @@ def _about_labels(folder: Folder) -> str | None:
             return None
     except VesselKDError:
         pass
-    return "The labels cannot be read or are of another image: segment again with --restart"
+    return "The labels cannot be read or are of another image: segment again from the beginning (--restart)"
 
 
 def _about_checkpoints(root: Path, current: str) -> list[str]:

@@ -8,7 +8,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from napari_vesselkd.errors import CorruptSourceError, OutputBusyError, ProjectError, RegionError
+from napari_vesselkd.errors import (
+    CorruptSourceError,
+    OutputBusyError,
+    OutputError,
+    ProjectError,
+    RegionError,
+)
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.labels import BlockEdit, LabelStore, RunRecord
 from napari_vesselkd.labels.edits import BACKGROUND, VESSEL, follow_again
@@ -30,6 +36,7 @@ class Review(Held):
         super().__init__(found)
         self._corrections = found.corrections
         self._edits: dict[int, BlockEdit] = {}
+        self._label_store: LabelStore | None = None
         if not self.read_only:
             for number in sorted(self._state.unstored):
                 region = self._entry(number).block.region
@@ -46,13 +53,14 @@ class Review(Held):
     @property
     def labels(self) -> LabelStore | None:
         """The labels, 0 and 1, with accepted corrections on top; None until something is segmented."""
-        return LabelStore.open(self.labels_path) if self.labels_record is not None else None
+        found = self._found_labels()
+        return None if found is None else found[0]
 
     @property
     def labels_record(self) -> RunRecord | None:
         """Which parts of the labels are done, and how uncertain; None until something is segmented."""
-        record = RunRecord.open(self.labels_path)
-        return record if record is not None and opening.fits(record, self._folder.image) else None
+        found = self._found_labels()
+        return None if found is None else found[1]
 
     @property
     def corrections(self) -> LabelStore:
@@ -298,8 +306,9 @@ class Review(Held):
     def _start(self, region: Region) -> Voxels:
         """Return the voxels that a block begins from."""
         start = np.zeros(region.shape, np.uint8)
-        record, labels = self.labels_record, self.labels
-        if record is not None and labels is not None:
+        found = self._found_labels()
+        if found is not None:
+            labels, record = found
             where = record.shown(region)
             if where.any():
                 start[where] = labels.read(region)[where] + 1
@@ -335,6 +344,19 @@ class Review(Held):
 
     def _composed(self, region: Region, entries: list[Entry]) -> Voxels:
         return composed(self._folder, region, entries, self._corrections)
+
+    def _found_labels(self) -> tuple[LabelStore, RunRecord] | None:
+        """Return labels and record; None where there are none, or broken ones, or of another image."""
+        record = RunRecord.open(self.labels_path)
+        if record is None or not opening.fits(record, self._folder.image):
+            self._label_store = None
+            return None
+        if self._label_store is None:
+            try:
+                self._label_store = LabelStore.open(self.labels_path)
+            except OutputError:
+                return None
+        return self._label_store, record
 
     def _read(self, region: Region) -> Voxels:
         """Return corrections from their store; a damaged chunk is written again from the journals."""
