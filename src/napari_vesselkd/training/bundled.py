@@ -87,6 +87,15 @@ RECIPES = {
         patches=PatchConfig(shape=(16, 128, 128), batch=3, thin=0.4, upper=(95.0, 99.5)),
         fit=FitConfig(steps=1600, freeze_at=1.0),
     ),
+    "hr-coarse-z": Recipe(
+        name="student-hr-coarse-z",
+        description="Vessel student at full resolution for stacks with coarse z, trained on phantoms; slower",
+        anisotropy=(1.9, 1e9),
+        trained=(1.6, 7.0),
+        model=StudentConfig(stem_stride=None, strides=((1, 2, 2), (1, 2, 2), 2, 2)),
+        patches=PatchConfig(shape=(16, 96, 96), batch=3, thin=0.4, upper=(95.0, 99.5)),
+        fit=FitConfig(steps=1400, freeze_at=1.0),
+    ),
     "isotropic": Recipe(
         name="student-isotropic",
         description="Vessel student for nearly isotropic volumes (light-sheet, CT, MR), trained on phantoms",

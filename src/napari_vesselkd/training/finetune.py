@@ -8,6 +8,7 @@ has not seen (docs/adr/0002, 0007).
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import time
@@ -128,7 +129,7 @@ class FinetuneConfig:
             average=0.98,
             freeze_at=1.0,
             save_every=50,
-            report_every=5,
+            report_every=math.gcd(5, self.validate_every),
         )
 
 
