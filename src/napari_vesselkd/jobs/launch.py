@@ -1,0 +1,159 @@
+"""Starting a command as a job that outlives who started it, stopping it, following it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from napari_vesselkd.errors import InvalidInputError, OutputBusyError, OutputError
+from napari_vesselkd.jobs.known import remember
+from napari_vesselkd.jobs.run_folder import JobState, JobStatus, RunFolder, alive, read_config
+from napari_vesselkd.volume import output_errors
+
+# glibc gives large blocks back to the system and faults them in again at every step, half of a step's time.
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
+ACTIVE = (JobState.RUNNING, JobState.STOPPING)
+START_LIMIT = 120.0
+POLL = 0.1
+NICENESS = 5
+
+
+def start(arguments: Sequence[str], run: str | Path) -> JobStatus:
+    """Start ``vesselkd ARGUMENTS`` in a process of its own, which goes on when this one ends or is killed.
+
+    Returns as soon as the process has taken the run over (or has ended).
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        They make the command work in `run`.
+    run : str or Path
+        Its run folder.
+
+    Raises
+    ------
+    OutputBusyError
+        If the job runs already.
+    OutputError
+        If the folder cannot be written.
+    InvalidInputError
+        If the command refuses to run; the message is its own.
+    """
+    path = Path(run).expanduser().absolute()
+    before = RunFolder(path).session()
+    if alive(before):
+        raise OutputBusyError(
+            "The job is running already", value=path, remedy="Attach to it, or stop it and start it again"
+        )
+    with output_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+        log = (path / ".output.log.part").open("wb")
+    with log:
+        child = _launched([sys.executable, "-m", "napari_vesselkd.cli", *arguments], log)
+    _lower_priority(child.pid)
+    remember(path)
+    _wait_for_session(child, path, before)
+    return RunFolder(path).status()
+
+
+def resume(run: str | Path) -> JobStatus:
+    """Start the command of a run again: it goes on where it was.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no run in the folder, or it is finished.
+    """
+    folder = RunFolder.open(run)
+    if folder.status().state is JobState.FINISHED:
+        raise InvalidInputError("The run is finished", value=folder.path, remedy="Start a new one")
+    return start(folder.command, folder.path)
+
+
+def stop(run: str | Path, *, wait: float = 30.0) -> JobStatus:
+    """Ask a job to stop and wait until it has; after `wait` seconds its process is terminated.
+
+    Nothing is lost: `resume` goes on from its last saved state.
+    """
+    folder = RunFolder.open(run)
+    if folder.status().state not in ACTIVE:
+        return folder.status()
+    session = folder.session()
+    folder.ask_to_stop()
+    if not _ended_within(session, wait):
+        with suppress(psutil.Error, KeyError):
+            psutil.Process(int(session["pid"])).terminate()
+        _ended_within(session, wait)
+    folder.stop_path.unlink(missing_ok=True)
+    return folder.status()
+
+
+def follow(run: str | Path, *, poll: float = 0.2) -> Iterator[dict[str, Any]]:
+    """Yield the events of a job, from its first one on and as they come, until it has ended."""
+    folder, offset = RunFolder.open(run), 0
+    while True:
+        active = folder.status().state in ACTIVE
+        events, offset = folder.events(offset)
+        yield from events
+        if not active:
+            return
+        time.sleep(poll)
+
+
+def _launched(command: Sequence[str], log: Any) -> subprocess.Popen[bytes]:
+    """Start a process that does not belong to this one's terminal, group or session."""
+    apart: dict[str, Any] = {"start_new_session": True}
+    if os.name == "nt":
+        apart = {"creationflags": 0x00000008 | 0x00000200}  # DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, **MALLOC, "PYTHONUNBUFFERED": "1"},
+        **apart,
+    )
+
+
+def _lower_priority(pid: int) -> None:
+    """Let the viewer come first; Linux groups processes by session, where only the group's value counts."""
+    with suppress(psutil.Error, OSError):
+        psutil.Process(pid).nice(NICENESS if os.name != "nt" else 0x00004000)
+    with suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text(str(NICENESS))
+
+
+def _wait_for_session(child: subprocess.Popen[bytes], path: Path, before: dict[str, Any]) -> None:
+    """Wait until the child has noted its session; raise what it said where it ended before."""
+    log, until = path / ".output.log.part", time.monotonic() + START_LIMIT
+    while child.poll() is None and RunFolder(path).session() == before and time.monotonic() < until:
+        time.sleep(POLL)
+    refused = child.poll() not in (None, 0) and RunFolder(path).session() == before
+    said = log.read_text(errors="replace").strip() if refused else ""
+    if refused and read_config(path) is None:
+        log.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.rmdir()
+    elif log.exists():
+        log.replace(path / "output.log")
+    if refused:
+        last = said.splitlines()[-1].removeprefix("Error: ") if said else "the command said nothing"
+        kind = OutputError if child.poll() == 1 else InvalidInputError
+        raise kind("The job did not start", value=last.rstrip("."))
+
+
+def _ended_within(session: dict[str, Any], seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while alive(session):
+        if time.monotonic() > until:
+            return False
+        time.sleep(POLL)
+    return True

@@ -1,0 +1,180 @@
+"""A task whose reports are written into its run folder, and which stops when it is asked to there."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import traceback
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, cast
+
+from filelock import FileLock, Timeout
+
+from napari_vesselkd.errors import OutputBusyError, OutputError, VesselKDError
+from napari_vesselkd.jobs.run_folder import RunFolder, now
+from napari_vesselkd.reports import Report
+from napari_vesselkd.volume import output_errors
+
+
+class Stopped(KeyboardInterrupt):
+    """The job was asked to stop, in its run folder."""
+
+
+def recorded(run: RunFolder, task: Callable[[], Iterator[Report]]) -> Iterator[Report]:
+    """Run a task, pass its reports on, and write each into ``events.jsonl``.
+
+    The first event is "started", the last "finished", "stopped" or "failed" (with ``error``: what, remedy,
+    where, traceback); after a kill there is no last one.
+
+    Parameters
+    ----------
+    run : RunFolder
+    task : callable
+        Makes the generator of reports.
+
+    Raises
+    ------
+    OutputBusyError
+        If another process works on this run.
+    OutputError
+        If the disk is full, or the run folder was deleted; the task is closed.
+    Stopped
+        If `RunFolder.ask_to_stop` was called; the task is closed.
+    """
+    with _held(run), _Events(run.events_path) as events:
+        run.stop_path.unlink(missing_ok=True)
+        run.note_session(os.getpid())
+        events.write({"report": "started", "pid": os.getpid()})
+        reports = cast("Generator[Report, None, None]", task())
+        last: Report | None = None
+        try:
+            for last in reports:
+                events.write(plain(last.to_dict()))
+                yield last
+                if run.stop_path.exists():
+                    raise Stopped("Stopped; run the same command again to go on.")
+        except (GeneratorExit, KeyboardInterrupt):
+            reports.close()
+            run.stop_path.unlink(missing_ok=True)
+            events.write_if_possible({"report": "stopped"})
+            raise
+        except BaseException as error:
+            reports.close()
+            events.write_if_possible({"report": "failed", "error": _described(error, last)})
+            raise
+        events.write({"report": "finished"})
+
+
+class _Events:
+    """The file of events, open for appending."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.file = -1
+        self.end = 0
+
+    def __enter__(self) -> _Events:
+        with output_errors(self.path):
+            self.file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            self._end_torn_line()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        os.close(self.file)
+
+    def write(self, event: Mapping[str, Any]) -> None:
+        """Append one event; OutputError where the folder is gone or the disk is full."""
+        if not self._still_there():
+            raise OutputError(
+                "The run folder was deleted while the job was running",
+                value=self.path.parent,
+                remedy="Start again in a new folder",
+            )
+        line = json.dumps({"time": now(), **event}, allow_nan=False).encode() + b"\n"
+        with output_errors(self.path):
+            try:
+                left = memoryview(line)
+                while left:
+                    left = left[os.write(self.file, left) :]
+            except OSError:
+                with suppress(OSError):
+                    os.ftruncate(self.file, self.end)
+                raise
+        self.end += len(line)
+
+    def write_if_possible(self, event: Mapping[str, Any]) -> None:
+        """Append a last word; another error is on its way already."""
+        with suppress(OSError):
+            self.write(event)
+
+    def _still_there(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self.file), self.path.stat())
+        except OSError:
+            return False
+
+    def _end_torn_line(self) -> None:
+        """Cut off what a crash left behind the last whole line."""
+        content = self.path.read_bytes()
+        self.end = content.rfind(b"\n") + 1
+        os.ftruncate(self.file, self.end)
+
+
+@contextmanager
+def _held(run: RunFolder) -> Iterator[None]:
+    """Hold the run, so that no second process works on it."""
+    lock = FileLock(run.path / ".lock", timeout=0, thread_local=False)
+    with output_errors(run.path):
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise OutputBusyError(
+                "Another process works on this run",
+                value=run.path,
+                remedy="Wait until it has ended (`vesselkd jobs attach RUN`), or stop it (`vesselkd jobs stop RUN`)",
+            ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def plain(value: Any) -> Any:
+    """Return `value` made of what JSON knows; NaN and infinity become null."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(entry) for entry in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, str | int | bool | None) else str(value)
+
+
+def _described(error: BaseException, last: Report | None) -> dict[str, str]:
+    """Return an error as the dock and ``jobs list`` show it."""
+    known = isinstance(error, VesselKDError)
+    done = getattr(last, "done", None)
+    where = (
+        "" if done is None else f"after {done} of {getattr(last, 'total', '?')} {getattr(last, 'unit', '')}"
+    )
+    what = str(error) if not known else _headline(cast(VesselKDError, error))
+    return {
+        "what": what if known else f"{type(error).__name__}: {what}",
+        "remedy": (cast(VesselKDError, error).remedy or "") if known else "",
+        "where": where.strip(),
+        "traceback": "".join(traceback.format_exception(error)),
+    }
+
+
+def _headline(error: VesselKDError) -> str:
+    text = error.what
+    if error.value is not None:
+        text += f": {error.value}"
+    if error.limit is not None:
+        text += f" (allowed: {error.limit})"
+    return text

@@ -1,0 +1,310 @@
+"""The folder of a run, and what can be read from it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+import tomli_w
+
+from napari_vesselkd.errors import InvalidInputError
+from napari_vesselkd.volume import output_errors
+
+TAIL_BYTES = 1 << 18
+PACKAGES = ("napari-vesselkd", "torch", "monai", "numpy", "zarr", "scikit-image", "napari", "openvino")
+ENDED = ("finished", "stopped", "failed")
+
+
+class JobState(StrEnum):
+    """What a job is doing."""
+
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CRASHED = "crashed"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """A job as its run folder shows it.
+
+    Attributes
+    ----------
+    path : Path
+        The run folder.
+    kind : str
+        "finetune", ...
+    state : JobState
+        CRASHED: its process is gone without a last word; MISSING: the folder is gone.
+    command : tuple of str
+        Arguments of ``vesselkd``.
+    started : str
+        ISO 8601, UTC, of the latest session; empty before the first.
+    seconds : float
+        From then to its last event, in s.
+    progress : dict or None
+        The last report of progress.
+    error : dict or None
+        what, remedy, where, traceback.
+    """
+
+    path: Path
+    kind: str
+    state: JobState
+    command: tuple[str, ...] = ()
+    started: str = ""
+    seconds: float = 0.0
+    progress: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run folder.
+
+    Attributes
+    ----------
+    path : Path
+    """
+
+    path: Path
+
+    @classmethod
+    def create(
+        cls, path: str | Path, *, kind: str, command: Sequence[str], config: Mapping[str, Any]
+    ) -> Self:
+        """Make the run folder of a command, or open it again to go on with the same one.
+
+        Parameters
+        ----------
+        path : str or Path
+        kind : str
+            What the command does, one word.
+        command : sequence of str
+            Arguments of ``vesselkd``.
+        config : mapping
+            Plain values; None is left out.
+
+        Raises
+        ------
+        InvalidInputError
+            If the folder holds a run of another kind or configuration, or something else.
+        OutputError
+            If it cannot be written.
+        """
+        path = Path(path).expanduser().absolute()
+        wanted = {key: value for key, value in config.items() if value is not None}
+        found = read_config(path)
+        if found is None:
+            _check_empty(path)
+            with output_errors(path):
+                path.mkdir(parents=True, exist_ok=True)
+                write_aside(path / "environment.json", json.dumps(environment(), indent=2) + "\n")
+                write_aside(path / "command.txt", shlex.join(["vesselkd", *command]) + "\n")
+                write_aside(path / "config.toml", tomli_w.dumps({kind: wanted}))
+        elif found != {kind: wanted}:
+            other = sorted(
+                key
+                for key in {*wanted, *found.get(kind, {})}
+                if found.get(kind, {}).get(key) != wanted.get(key)
+            )
+            raise InvalidInputError(
+                "The run folder belongs to a run with other settings",
+                value=path,
+                limit=f"the same {', '.join(other)}" if kind in found else f"a run of {', '.join(found)}",
+                remedy="Give another folder, or the settings in its config.toml",
+            )
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """Open an existing run folder.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is none.
+        """
+        path = Path(path).expanduser().absolute()
+        if read_config(path) is None:
+            raise InvalidInputError(
+                "There is no run in this folder",
+                value=path,
+                limit="a folder with config.toml and command.txt",
+                remedy="`vesselkd jobs list` shows the runs",
+            )
+        return cls(path)
+
+    @property
+    def events_path(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def stop_path(self) -> Path:
+        return self.path / "stop"
+
+    @property
+    def kind(self) -> str:
+        return next(iter(read_config(self.path) or {}), "")
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """Arguments of ``vesselkd``."""
+        try:
+            return tuple(shlex.split((self.path / "command.txt").read_text(encoding="utf-8"))[1:])
+        except (OSError, ValueError):
+            return ()
+
+    def events(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+        """Return the events from byte `offset` on, and the offset behind them.
+
+        A last line that is not whole yet waits for the next call; a damaged line is left out.
+        """
+        try:
+            with self.events_path.open("rb") as file:
+                file.seek(offset)
+                content = file.read()
+        except OSError:
+            return [], offset
+        whole = content[: content.rfind(b"\n") + 1]
+        found = (_event(line) for line in whole.splitlines())
+        return [event for event in found if event is not None], offset + len(whole)
+
+    def status(self) -> JobStatus:
+        """Return what the job is doing; reads the end of its events only."""
+        if not self.path.is_dir() or read_config(self.path) is None:
+            return JobStatus(self.path, "", JobState.MISSING)
+        try:
+            size = self.events_path.stat().st_size
+        except OSError:
+            size = 0
+        events, _ = self.events(max(0, size - TAIL_BYTES))
+        session = self.session()
+        last = next((event for event in reversed(events) if event.get("report") in (*ENDED, "started")), {})
+        began = session.get("started", "")
+        return JobStatus(
+            path=self.path,
+            kind=self.kind,
+            state=self._state(session, str(last.get("report", ""))),
+            command=self.command,
+            started=began,
+            seconds=_between(began, str(events[-1].get("time", ""))) if events else 0.0,
+            progress=next((event for event in reversed(events) if "done" in event), None),
+            error=last.get("error"),
+        )
+
+    def session(self) -> dict[str, Any]:
+        """Return pid, created and started of the latest session; empty before the first."""
+        try:
+            found = json.loads((self.path / "session.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def note_session(self, pid: int) -> None:
+        """Note that the process `pid` works on this run from now on."""
+        values = {"pid": pid, "created": psutil.Process(pid).create_time(), "started": now()}
+        write_aside(self.path / "session.json", json.dumps(values) + "\n")
+
+    def ask_to_stop(self) -> None:
+        """Ask the job to stop after its next report."""
+        with output_errors(self.path):
+            self.stop_path.touch()
+
+    def _state(self, session: Mapping[str, Any], last: str) -> JobState:
+        if last in ENDED:
+            return JobState(last)
+        if not alive(session):
+            return JobState.CRASHED if session else JobState.STOPPED
+        return JobState.STOPPING if self.stop_path.exists() else JobState.RUNNING
+
+
+def alive(session: Mapping[str, Any]) -> bool:
+    """Whether the process of a session still runs: its number, and its start time, as numbers are reused."""
+    try:
+        process = psutil.Process(int(session["pid"]))
+        same = abs(process.create_time() - float(session["created"])) < 1.0
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except (psutil.Error, KeyError, TypeError, ValueError):
+        return False
+
+
+def read_config(path: Path) -> dict[str, Any] | None:
+    """Return what config.toml of a run folder holds, or None where there is none that can be read."""
+    try:
+        return tomllib.loads((path / "config.toml").read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return None
+
+
+def write_aside(path: Path, text: str) -> None:
+    """Write a small text file aside, then rename it."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(path)
+
+
+def environment() -> dict[str, Any]:
+    """Return what this process runs on: python, platform, processors, versions of packages."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {
+        "python": platform.python_version(),
+        "executable": Path(sys.executable).name,
+        "platform": platform.platform(),
+        "cpus": psutil.cpu_count(logical=False) or 1,
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "packages": versions,
+    }
+
+
+def now() -> str:
+    """Return the time, ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _between(first: str, last: str) -> float:
+    try:
+        return max(0.0, (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds())
+    except ValueError:
+        return 0.0
+
+
+def _check_empty(path: Path) -> None:
+    """Raise InvalidInputError if something that is no run lies in the folder."""
+    if not path.exists():
+        return
+    if not path.is_dir() or any(not entry.name.startswith(".") for entry in path.iterdir()):
+        raise InvalidInputError(
+            "The folder for the run holds something else",
+            value=path,
+            limit="a new or empty folder, or one of an earlier run",
+            remedy="Give another folder",
+        )
