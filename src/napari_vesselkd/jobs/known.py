@@ -53,8 +53,5 @@ def _runs_in(place: Path) -> list[Path]:
     if read_config(place) is not None:
         return [place]
     folder = place / "runs" if place.name.endswith(".vesselkd") else place
-    return (
-        [path for path in sorted(folder.iterdir()) if read_config(path) is not None]
-        if folder.is_dir()
-        else []
-    )
+    inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in inside if read_config(path) is not None]

@@ -113,7 +113,7 @@ def _launched(command: Sequence[str], log: Any) -> subprocess.Popen[bytes]:
     apart: dict[str, Any] = {"start_new_session": True}
     if os.name == "nt":
         apart = {"creationflags": 0x00000008 | 0x00000200}  # DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP
-    return subprocess.Popen(
+    return subprocess.Popen(  # noqa: S603  (our own command line)
         command,
         stdin=subprocess.DEVNULL,
         stdout=log,

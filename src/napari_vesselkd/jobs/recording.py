@@ -134,7 +134,7 @@ def _held(run: RunFolder) -> Iterator[None]:
             raise OutputBusyError(
                 "Another process works on this run",
                 value=run.path,
-                remedy="Wait until it has ended (`vesselkd jobs attach RUN`), or stop it (`vesselkd jobs stop RUN`)",
+                remedy="Wait for it (`vesselkd jobs attach RUN`), or stop it (`vesselkd jobs stop RUN`)",
             ) from error
     try:
         yield
@@ -158,21 +158,17 @@ def plain(value: Any) -> Any:
 def _described(error: BaseException, last: Report | None) -> dict[str, str]:
     """Return an error as the dock and ``jobs list`` show it."""
     known = isinstance(error, VesselKDError)
-    done = getattr(last, "done", None)
-    where = (
-        "" if done is None else f"after {done} of {getattr(last, 'total', '?')} {getattr(last, 'unit', '')}"
-    )
-    what = str(error) if not known else _headline(cast(VesselKDError, error))
+    done, total, unit = (getattr(last, name, None) for name in ("done", "total", "unit"))
     return {
-        "what": what if known else f"{type(error).__name__}: {what}",
-        "remedy": (cast(VesselKDError, error).remedy or "") if known else "",
-        "where": where.strip(),
+        "what": _headline(error) if known else f"{type(error).__name__}: {error}",
+        "remedy": (error.remedy or "") if isinstance(error, VesselKDError) else "",
+        "where": "" if done is None else f"after {done} of {total} {unit}",
         "traceback": "".join(traceback.format_exception(error)),
     }
 
 
-def _headline(error: VesselKDError) -> str:
-    text = error.what
+def _headline(error: Any) -> str:
+    text = str(error.what)
     if error.value is not None:
         text += f": {error.value}"
     if error.limit is not None:

@@ -195,8 +195,8 @@ class RunFolder:
             size = 0
         events, _ = self.events(max(0, size - TAIL_BYTES))
         session = self.session()
-        last = next((event for event in reversed(events) if event.get("report") in (*ENDED, "started")), {})
-        began = session.get("started", "")
+        began = str(session.get("started", ""))
+        last = _last_word(events, began)
         return JobStatus(
             path=self.path,
             kind=self.kind,
@@ -234,12 +234,20 @@ class RunFolder:
         return JobState.STOPPING if self.stop_path.exists() else JobState.RUNNING
 
 
+def _last_word(events: Sequence[dict[str, Any]], since: str) -> dict[str, Any]:
+    """Return the event with which the session that began at `since` ended; empty where it has not."""
+    for event in reversed(events):
+        if event.get("report") in ENDED:
+            return event if str(event.get("time", "")) >= since else {}
+    return {}
+
+
 def alive(session: Mapping[str, Any]) -> bool:
     """Whether the process of a session still runs: its number, and its start time, as numbers are reused."""
     try:
         process = psutil.Process(int(session["pid"]))
         same = abs(process.create_time() - float(session["created"])) < 1.0
-        return same and process.status() != psutil.STATUS_ZOMBIE
+        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
     except (psutil.Error, KeyError, TypeError, ValueError):
         return False
 
