@@ -18,8 +18,10 @@ from napari_vesselkd.blocks import BlockGrid
 from napari_vesselkd.errors import CorruptSourceError, OutputBusyError, OutputError
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.inference import BlockDone, Preflight, SegmentConfig, SegmentFinished, segment
+from napari_vesselkd.inference.onednn_engine import OneDnnEngine
 from napari_vesselkd.inference.openvino_engine import OpenVinoEngine
 from napari_vesselkd.labels import LabelStore, RunRecord
+from napari_vesselkd.models import folding
 from napari_vesselkd.models.streaming import StreamingStudent
 from napari_vesselkd.reports import Notice
 from napari_vesselkd.volume import downsample, open_volume, write_multiscale
@@ -27,6 +29,12 @@ from segmenting import in_memory, labels_of, structured
 
 SHAPE = (70, 130, 100)
 LIMIT = 400_000
+FASTEST = "onednn" if folding.is_at_hand() else "openvino"
+ENGINES = [
+    "torch",
+    "openvino",
+    pytest.param("onednn", marks=pytest.mark.skipif(not folding.is_at_hand(), reason="needs oneDNN on x86")),
+]
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +53,11 @@ def untiled(array, checkpoint, tmp_path_factory):
     return labels
 
 
+def take(monkeypatch, engine):
+    monkeypatch.setattr("napari_vesselkd.inference.onednn_engine.is_at_hand", lambda: engine == "onednn")
+    monkeypatch.setattr("napari_vesselkd.inference.devices.cpu_engine", lambda: engine)
+
+
 def config(checkpoint, **options):
     return SegmentConfig(checkpoint=checkpoint, **{"precision": "fp32", "threads": 1, **options})
 
@@ -57,10 +70,10 @@ def test_blocks_of_any_size_give_the_labels_of_one_pass(array, untiled, checkpoi
     assert np.count_nonzero(labels_of(path) != untiled) == 0
 
 
-@pytest.mark.parametrize("engine", ["torch", "openvino"])
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_no_engine_or_precision_shows_a_seam(array, checkpoint, tmp_path, monkeypatch, engine, precision):
-    monkeypatch.setattr("napari_vesselkd.inference.devices.cpu_engine", lambda: engine)
+    take(monkeypatch, engine)
     half_empty = array.copy()
     half_empty[:, :, 50:] = 0
     found = []
@@ -209,14 +222,16 @@ def test_what_is_no_segmentation_is_never_replaced(array, checkpoint, tmp_path):
         ("torch", "encode_context", RuntimeError("DefaultCPUAllocator: can't allocate memory")),
         ("openvino", "_infer", RuntimeError("std::bad_alloc")),
         ("openvino", "_infer", MemoryError()),
+        ("onednn", "_decode", RuntimeError("DefaultCPUAllocator: can't allocate memory")),
+        ("onednn", "_context", MemoryError()),
     ],
 )
 def test_running_out_of_memory_means_smaller_blocks_and_the_same_result(
     array, untiled, checkpoint, tmp_path, monkeypatch, engine, name, error
 ):
     calls = []
-    monkeypatch.setattr("napari_vesselkd.inference.devices.cpu_engine", lambda: engine)
-    kind = StreamingStudent if engine == "torch" else OpenVinoEngine
+    take(monkeypatch, engine)
+    kind = {"torch": StreamingStudent, "openvino": OpenVinoEngine, "onednn": OneDnnEngine}[engine]
     original = getattr(kind, name)
 
     def limited(self, *inputs):
@@ -232,7 +247,7 @@ def test_running_out_of_memory_means_smaller_blocks_and_the_same_result(
     assert len(notices) == 1
     assert "smaller blocks" in notices[0]
     assert calls[0] > LIMIT >= calls[-1]
-    assert np.count_nonzero(labels_of(path) != untiled) <= (2 if engine == "torch" else 0)
+    assert np.count_nonzero(labels_of(path) != untiled) <= (2 if engine != FASTEST else 0)
 
 
 def test_a_constant_volume_is_said_to_be_one_and_takes_one_pass_per_kind_of_block(

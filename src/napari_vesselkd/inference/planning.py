@@ -13,8 +13,9 @@ from napari_vesselkd.checkpoints import Checkpoint, CheckpointRegistry
 from napari_vesselkd.errors import CheckpointError
 from napari_vesselkd.geometry import Region, Shape, as_shape
 from napari_vesselkd.inference.config import SegmentConfig
-from napari_vesselkd.inference.devices import Backend, choose_backend
+from napari_vesselkd.inference.devices import Backend, choose_backend, cpu_engine
 from napari_vesselkd.inference.memory import memory_at_hand
+from napari_vesselkd.inference.onednn_engine import preferred
 from napari_vesselkd.inference.reports import Preflight
 from napari_vesselkd.labels import RunRecord
 from napari_vesselkd.models import StudentConfig
@@ -31,6 +32,8 @@ LABEL_BYTES_PER_VOXEL = 0.1
 PROBABILITY_BYTES_PER_VOXEL = 0.8
 # Mvoxel of outer boxes per second: of one CPU core, or of the device; rough, for the estimate only
 RATES = {
+    ("cpu", "onednn", "fp32"): 60e6,
+    ("cpu", "onednn", "bf16"): 90e6,
     ("cpu", "openvino", "fp32"): 35e6,
     ("cpu", "openvino", "bf16"): 50e6,
     ("cpu", "torch", "fp32"): 12e6,
@@ -197,10 +200,13 @@ def physical_cpus() -> int:
 
 
 def _backend(config: SegmentConfig, record: RunRecord | None) -> Backend:
-    found = choose_backend(config.device, config.precision)
-    if record is None or config.precision != "auto":
-        return found
-    return replace(found, precision=str(record.fingerprint.get("precision", found.precision)))
+    found = preferred(choose_backend(config.device, config.precision), config.precision)
+    earlier = {} if record is None else record.fingerprint
+    if found.engine == "onednn" and earlier.get("engine") == "openvino" == cpu_engine():
+        found = replace(found, engine="openvino")
+    if config.precision == "auto":
+        found = replace(found, precision=str(earlier.get("precision", found.precision)))
+    return found
 
 
 def _halo(config: SegmentConfig, card: Shape, strides: Strides) -> Shape:

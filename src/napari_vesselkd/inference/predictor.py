@@ -12,6 +12,7 @@ from torch import nn
 
 from napari_vesselkd.geometry import Region, Shape
 from napari_vesselkd.inference.devices import Backend, choose_backend
+from napari_vesselkd.inference.onednn_engine import preferred
 from napari_vesselkd.models.streaming import BlockPlan, StreamingStudent, plan_block
 
 Floats = npt.NDArray[np.float32]
@@ -72,7 +73,7 @@ class Predictor:
         backend: Backend | None = None,
         threads: int | None = None,
     ) -> None:
-        self.backend = backend or choose_backend()
+        self.backend = backend or preferred(choose_backend(), "auto")
         self.temperature = temperature
         self.student = StreamingStudent(model)
         self.strides = self.student.strides
@@ -129,7 +130,9 @@ def logit(probability: float) -> float:
 
 def _engine(student: StreamingStudent, backend: Backend, threads: int | None) -> Engine:
     kind: Any
-    if backend.engine == "openvino":
+    if backend.engine == "onednn":
+        from napari_vesselkd.inference.onednn_engine import OneDnnEngine as kind
+    elif backend.engine == "openvino":
         from napari_vesselkd.inference.openvino_engine import OpenVinoEngine as kind
     else:
         from napari_vesselkd.inference.torch_engine import TorchEngine as kind

@@ -38,6 +38,7 @@ from napari_vesselkd.models.student import Student
 
 CONVOLUTION_REACH = 2  # two 3x3x3 convolutions per level
 CONTEXT_CELL_VOXELS = 128  # a cell of the context stands for at least so many voxels
+FOLDED_VOXELS = 8  # along x, computed together on the fine levels (see `folding`): boxes hold whole runs
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ def plan_block(extended: Shape, core: Region, halo: Sequence[int], strides: Stri
     """
     everything, split = Region.whole(extended), strides.split
     outer = cast(Region, core.expanded(as_shape(halo)).intersection(everything))
-    fine, sources = _decoder_boxes(outer, core, strides)
+    fine, sources = _decoder_boxes(outer, core, strides, folded=True)
     voxels = _voxels_for_skips(everything, fine, strides)
     skips = []
     for level, box in enumerate(fine):
@@ -174,15 +175,20 @@ def exact_reach(strides: Strides) -> Shape:
     return as_shape([-(-side // step) * step for side, step in zip(reach, total, strict=True)])
 
 
-def _decoder_boxes(outer: Region, core: Region, strides: Strides) -> tuple[list[Region], list[Region]]:
+def _decoder_boxes(
+    outer: Region, core: Region, strides: Strides, *, folded: bool = False
+) -> tuple[list[Region], list[Region]]:
     """Return where each decoder level computes, and what it takes from the next deeper one, finest first.
 
-    Nothing of it lies beyond `outer`.
+    Nothing of it lies beyond `outer`. Where `folded`, the fine levels get whole runs of cells along x.
     """
     needed, fine, sources = _over(core, strides.stem), [], []
     for level, stride in enumerate(strides.levels):
         limits = [_over(outer, strides.until(depth)) for depth in (level, level + 1)]
-        box = cast(Region, needed.expanded((CONVOLUTION_REACH,) * 3).intersection(limits[0]))
+        box = needed.expanded((CONVOLUTION_REACH,) * 3)
+        if folded and level < strides.split:
+            box = box.aligned((1, 1, max(1, FOLDED_VOXELS // strides.until(level)[2])))
+        box = cast(Region, box.intersection(limits[0]))
         needed = cast(Region, _upsampled_from(box, stride).intersection(limits[1]))
         fine.append(box)
         sources.append(needed)
@@ -201,7 +207,8 @@ def _voxels_for_skips(everything: Region, fine: Sequence[Region], strides: Strid
             stop = [max(a, b) for a, b in zip(_times(wanted.stop, below), other.stop, strict=True)]
             wanted = Region(as_shape(start), as_shape(stop))
     voxels = Region(_times(wanted.start, strides.stem), _times(wanted.stop, strides.stem))
-    return voxels.aligned(strides.until(strides.split - 1))
+    z, y, _ = strides.until(strides.split - 1)
+    return voxels.aligned((z, y, strides.context[2]))  # z and y as the net's shape, x in whole runs
 
 
 class StreamingStudent(nn.Module):
