@@ -125,7 +125,7 @@ def test_what_was_asked_for_is_said_until_it_happens(lesson):
 @pytest.mark.parametrize(
     ("state", "word"),
     [
-        ("stopping", "Stopping"),
+        ("stopping", "Stopping after"),
         ("stopped", "Resume goes on"),
         ("failed", "by an error"),
         ("crashed", "unexpectedly"),
@@ -140,7 +140,10 @@ def test_every_state_says_what_it_is(job, state, word):
 def test_preparing_and_comparing_are_said(job):
     preparing = replace(job, progress=None, stage=Progress(2, 4, "blocks", 1.0))
     assert describe_job(preparing) == "Preparing: 2 of 4 blocks"
-    assert "Comparing" in describe_job(replace(job, progress=Progress(400, 400, "steps", 1.0)))
+    learned = replace(job, progress=Progress(400, 400, "steps", 1.0))
+    assert describe_job(learned) == "Comparing with the current checkpoint…"
+    comparing = replace(learned, stage=Progress(1, 4, "held-out blocks", 1.0))
+    assert describe_job(comparing).endswith(": 1 of 4 held-out blocks")
 
 
 def test_scores_that_are_no_numbers_are_not_drawn(lesson, job):

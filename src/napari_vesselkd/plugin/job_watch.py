@@ -13,6 +13,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtGui import QImage
 
 from napari_vesselkd.errors import VesselKDError
+from napari_vesselkd.jobs import RunFolder
 from napari_vesselkd.plugin.failure import Failure
 from napari_vesselkd.plugin.job_events import JobView, failure_of, fold
 from napari_vesselkd.plugin.workers import Task, run
@@ -120,8 +121,6 @@ def look(seen: Seen) -> Seen:
 
     The state is asked for first: whatever a job wrote before it ended is then among the events.
     """
-    from napari_vesselkd.jobs import RunFolder
-
     path = seen.view.path
     try:
         folder = RunFolder.open(path)

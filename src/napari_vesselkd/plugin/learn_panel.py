@@ -123,7 +123,7 @@ class LearnPanel(QWidget):
         self.steps.setRange(10, 100_000)
         self.steps.setSingleStep(50)
         self.steps.setValue(LearnForm().steps)
-        self.phantoms.setRange(0, 100)
+        self.phantoms.setRange(0, 90)
         self.phantoms.setSingleStep(10)
         self.phantoms.setSuffix(" %")
         self.phantoms.setValue(round(100 * LearnForm().phantom_share))

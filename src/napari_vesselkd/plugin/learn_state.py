@@ -16,8 +16,8 @@ from napari_vesselkd.plugin.segment_state import Button
 from napari_vesselkd.plugin.visible import describe_count
 
 STEPS = 300
-PHANTOM_SHARE = 0.5
-SECONDS_PER_STEP = 0.5  # of 2 cores, until a run was measured
+PHANTOM_SHARE = 0.2
+SECONDS_PER_STEP = 0.5  # on two cores; used until a run of the project was measured
 
 
 @dataclass(frozen=True)
@@ -191,19 +191,19 @@ def describe_job(job: JobView) -> str:
     """Return the text under the bar: state, steps, rate, time left."""
     progress = job.progress
     parts = {
-        "stopping": ["Stopping; the last saved step is kept"],
+        "stopping": ["Stopping after this step"],
         "stopped": ["Stopped; Resume goes on"],
         "failed": ["Stopped by an error"],
         "crashed": ["It ended unexpectedly; Resume goes on"],
         "missing": ["Its folder is gone"],
         "finished": ["Finished"],
     }.get(job.state, [])
-    if job.active and job.stage is not None:
-        parts.append(f"Preparing: {job.stage.done} of {job.stage.total} {job.stage.unit}")
-    elif job.active and progress is None:
-        parts.append("Starting…")
-    elif job.active and progress is not None and progress.done >= progress.total:
-        parts.append("Comparing with the current checkpoint…")
+    learned = progress is not None and progress.done >= progress.total
+    stage = f": {job.stage.done} of {job.stage.total} {job.stage.unit}" if job.stage is not None else "…"
+    if job.active and learned:
+        parts.append(f"Comparing with the current checkpoint{stage}")
+    elif job.active and (progress is None or job.stage is not None):
+        parts.append(f"Preparing{stage}")
     elif progress is not None:
         parts += describe_progress_of(progress, ended=not job.active, finished=job.state == "finished")
     return " · ".join(parts)
@@ -229,7 +229,7 @@ def _stop(job: JobView | None, asked: str) -> Button:
     if job is None or not job.active:
         return Button("Stop", False, "Nothing is running")
     if job.state == "stopping":
-        return Button("Stop", False, "It stops after this step")
+        return Button("Stop now", True, "End its process at once; Resume goes on from the last saved step")
     return Button("Stop", True, "Stop after this step; Resume goes on from there")
 
 

@@ -5,13 +5,13 @@ folder by a `JobWatch`. All decisions about what is shown are in `learn_state` a
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
+from napari_vesselkd import jobs
 from napari_vesselkd.errors import VesselKDError
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.plugin.failure import Failure, describe_failure
@@ -25,7 +25,7 @@ from napari_vesselkd.plugin.session import ProjectSession
 from napari_vesselkd.plugin.visible import go_to
 from napari_vesselkd.plugin.workers import Task, run
 
-STARTING, STOPPING, RESUMING = "Starting…", "Stopping…", "Going on…"
+STARTING, RESUMING = "Starting…", "Going on…"
 
 
 class LearnTab(QWidget):
@@ -92,10 +92,11 @@ class LearnTab(QWidget):
         self._ask(STARTING, lambda: start_job(path, folder, form), self._started)
 
     def stop(self) -> None:
-        """Ask the job to stop after the step it is at."""
+        """Ask the job to stop after the step it is at; asked a second time, end its process."""
         job = self.job
         if job is not None:
-            self._ask(STOPPING, lambda: stop_job(job.path), lambda _: self.watch.look())
+            now = job.state == "stopping"
+            self._work("stop", lambda: stop_job(job.path, now=now), lambda _: self.watch.look())
 
     def resume(self) -> None:
         """Go on with a job that was stopped, failed or killed."""
@@ -152,7 +153,7 @@ class LearnTab(QWidget):
 
     def _found(self, runs: tuple[Path, ...]) -> None:
         """Attach to the newest run: one that still runs is found again, one that ended shows its result."""
-        self._runs = tuple(sorted({*runs, *self._runs}, reverse=True))
+        self._runs = tuple(dict.fromkeys((*self._runs, *runs)))
         if runs and self.watch.view is None:
             self.watch.attach(runs[0])
         self._paint()
@@ -163,7 +164,7 @@ class LearnTab(QWidget):
 
     def _started(self, path: Path) -> None:
         self._sure = False
-        self._runs = tuple(sorted({path, *self._runs}, reverse=True))
+        self._runs = tuple(dict.fromkeys((path, *self._runs)))
         self.watch.attach(path)
 
     def _job_changed(self) -> None:
@@ -242,12 +243,11 @@ class LearnTab(QWidget):
 
     def _paint(self) -> None:
         lesson, job = self.lesson(), self.job
-        if job is not None and job.active and self._asked == STOPPING:
-            job = replace(job, state="stopping")
-        asked = self._asked if self._asked != STOPPING else ""
         measured = job.seconds_per_step if job is not None else None
         failure = self._failure or self.watch.failure
-        picture = draw_learn(lesson, self.panel.form(), job, asked=asked, measured=measured, failure=failure)
+        picture = draw_learn(
+            lesson, self.panel.form(), job, asked=self._asked, measured=measured, failure=failure
+        )
         self.panel.paint(picture, self.watch.picture)
         self.panel.show_runs([path.name for path in self._runs], self._run_index())
         self.panel.gate.paint(draw_gate(gate) if (gate := self._gate(lesson, job)) is not None else None)
@@ -293,27 +293,22 @@ class LearnTab(QWidget):
 
 def start_job(project: Path, folder: Path, form: LearnForm) -> Path:
     """Start a run of `project` in `folder`; called in a worker."""
-    from napari_vesselkd import jobs
-
     return jobs.start(finetune_arguments(project, form, folder), folder).path
 
 
-def stop_job(path: Path) -> None:
-    """Ask the job of a run folder to stop, and wait until it did; called in a worker."""
-    from napari_vesselkd import jobs
-
-    jobs.stop(path)
+def stop_job(path: Path, *, now: bool) -> None:
+    """Ask the job of a run folder to stop, or end its process `now`; called in a worker."""
+    if now:
+        jobs.stop(path, wait=0)
+    else:
+        jobs.RunFolder.open(path).ask_to_stop()
 
 
 def resume_job(path: Path) -> None:
     """Start the command of a run folder again; called in a worker."""
-    from napari_vesselkd import jobs
-
     jobs.resume(path)
 
 
 def runs_of(folder: Path) -> tuple[Path, ...]:
     """Return the run folders in `folder`, the newest first; called in a worker."""
-    from napari_vesselkd import jobs
-
-    return tuple(sorted((status.path for status in jobs.known_runs(folder)), reverse=True))
+    return tuple(status.path for status in jobs.known_runs(folder))

@@ -67,6 +67,7 @@ class SegmentTab(QWidget):
         self._estimating: Task | None = None
         self._loading: Task | None = None
         self._shown_target: Target | None = None
+        self._into: Any = None
         self.form = SegmentForm(viewer)
         self.panel = RunPanel()
         column = QVBoxLayout(self)
@@ -106,7 +107,7 @@ class SegmentTab(QWidget):
             return
         if self._source is None or form.region is None:
             return
-        project = self._project(form)
+        self._into = project = self._project(form)
         volume, layer = self._volume(form), self._layer
         handle = shown_by(layer)
         truth = handle.truth if handle is not None else None
@@ -160,6 +161,7 @@ class SegmentTab(QWidget):
         self.form.level_changed.connect(self._choose_level)
         self.form.target_changed.connect(self._choose_target)
         self._session.opened.connect(self._project_opened)
+        self._session.closing.connect(self._project_closing)
         self._session.closed.connect(self._choose_target)
         self._session.changed.connect(self._project_changed)
         self.panel.run_pressed.connect(self.start)
@@ -228,6 +230,11 @@ class SegmentTab(QWidget):
         if self._session.layer in self.form.layers:
             self.form.volume.setCurrentIndex(self.form.layers.index(self._session.layer))
         self._choose_target()
+
+    def _project_closing(self) -> None:
+        """Stop writing into the project; what is finished is kept."""
+        if self._into is not None:
+            self.cancel()
 
     def _project_changed(self) -> None:
         target = self._target()
