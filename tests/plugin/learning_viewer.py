@@ -1,4 +1,4 @@
-"""A viewer that opens a project and starts to learn: `python learning_viewer.py PROJECT`; killed by its test."""
+"""A viewer that opens a project and starts to learn, for a test that kills it: `learning_viewer.py PROJECT`."""
 
 import sys
 
@@ -13,7 +13,7 @@ def main() -> None:
     use_fake_job()
     viewer = napari.Viewer()
     dock = show_dock(viewer)
-    dock.session.opened.connect(lambda: dock.learn.start())
+    dock.session.opened.connect(dock.learn.start)
     dock.learn.watch.changed.connect(lambda: say(dock.learn.job))
     QTimer.singleShot(0, lambda: dock.session.open(sys.argv[1]))
     napari.run()

@@ -10,7 +10,7 @@ from napari_vesselkd.jobs import launch
 from napari_vesselkd.project import Project
 from napari_vesselkd.volume import open_volume, write_multiscale
 
-FAKE = Path(__file__).with_name("fake_job.py")
+FAKE = Path(__file__).parent / "plugin" / "fake_job.py"
 SIDE = 16
 
 
