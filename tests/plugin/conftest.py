@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+from correcting import Corrector, give_labels
 from napari_vesselkd.plugin.segment_state import Phase, Where
+from napari_vesselkd.project import Project
+from napari_vesselkd.volume import open_volume, write_multiscale
 
 
 @pytest.fixture
@@ -115,3 +118,28 @@ class Driver:
     def finish(self):
         self.run()
         self.wait_for(Phase.FINISHED)
+
+
+@pytest.fixture
+def brain(tmp_path, small_image):
+    """An OME-Zarr file of `small_image`, 2 x 1 x 1 um."""
+    path = tmp_path / "brain.ome.zarr"
+    write_multiscale(path, small_image, voxel_size_um=(2, 1, 1), chunk=(16, 32, 32))
+    return path
+
+
+@pytest.fixture
+def project_path(tmp_path, brain):
+    """A project of `brain`, closed, with labels: the bright line is vessel."""
+    path = tmp_path / "brain.vesselkd"
+    with Project.create(path, open_volume(brain)) as project:
+        give_labels(project)
+    return path
+
+
+@pytest.fixture
+def corrector(viewer, dock, qtbot, project_path):
+    """Corrects blocks of `project_path` as a person would."""
+    person = Corrector(viewer, dock, qtbot, project_path)
+    yield person
+    person.settle()

@@ -1,20 +1,398 @@
-"""The Correct tab: blocks of the project, opened one after the other and painted on."""
+"""The Correct tab: blocks of the project, opened one after the other and painted on.
 
+What reads or writes the project's stores runs in a worker; strokes are journaled by the `BlockLayer`.
+"""
+
+from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtWidgets import QWidget
+import numpy as np
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
+from napari_vesselkd.geometry import Region
+from napari_vesselkd.labels import BlockEdit
+from napari_vesselkd.plugin.block_layer import BRUSH, BlockLayer
+from napari_vesselkd.plugin.correct_panel import BOX, CorrectPanel
+from napari_vesselkd.plugin.correct_state import Here, Review, Work, draw_correct, region_around
+from napari_vesselkd.plugin.failure import Failure
+from napari_vesselkd.plugin.project_layers import decode_again, levels_shown, refresh_labels
 from napari_vesselkd.plugin.session import ProjectSession
 from napari_vesselkd.plugin.viewer_events import ViewerEvents
+from napari_vesselkd.plugin.visible import go_to, looked_at
+from napari_vesselkd.plugin.workers import Task, run
+from napari_vesselkd.project import BlockState, ReviewBlock
+from napari_vesselkd.proofreading import Candidate, next_candidate, review_list
+
+LIST_DELAY_MS = 200
+OPENING, ACCEPTING, SKIPPING = "Opening the block…", "Accepting…", "Skipping…"
 
 
 class CorrectTab(QWidget):
-    """Correct blocks of the project of `session`."""
+    """Correct blocks of the project of `session`.
+
+    `block_changed`: another block is open, or none. `leaving`: the project closes, its block is still open.
+    """
+
+    block_changed = Signal()
+    leaving = Signal()
 
     def __init__(self, viewer: Any, events: ViewerEvents, session: ProjectSession) -> None:
         super().__init__()
         self._viewer = viewer
         self._session = session
+        self.block: BlockLayer | None = None
+        self._review = Review()
+        self._busy = ""
+        self._message = ""
+        self._failure: Failure | None = None
+        self._brush: float = BRUSH
+        self._task: Task | None = None
+        self._listing: Task | None = None
+        self._list_timer = QTimer(self)
+        self._list_timer.setSingleShot(True)
+        self._list_timer.setInterval(LIST_DELAY_MS)
+        self._list_timer.timeout.connect(self._list)
+        self.panel = CorrectPanel(viewer)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.panel)
+        self._connect(events)
+        self._paint()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a worker of this tab is at work."""
+        return bool(self._busy) or any(
+            task is not None and task.running for task in (self._task, self._listing)
+        )
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The list of blocks as it is shown."""
+        return self._review.candidates
+
+    # What the buttons do
+
+    def edit_here(self, *, cursor: bool = False) -> None:
+        """Open the region that is chosen: the box, or what is amid the view or around the cursor."""
+        region = self.here(cursor=cursor).region
+        project = self._session.project
+        if region is not None and project is not None:
+            self._open(lambda: project.edit(region))
+
+    def open_number(self, number: int, *, move: bool = True) -> None:
+        """Open the block of that number; an accepted or skipped one is open again."""
+        project = self._session.project
+        if project is not None:
+            self._open(lambda: project.edit_block(number), move=move)
+
+    def open_selected(self) -> None:
+        """Open, or reopen, the block that is selected in the list."""
+        if 0 <= self._review.selected < len(self.candidates):
+            self._open_candidate(self.candidates[self._review.selected])
+
+    def step(self, *, back: bool = False) -> None:
+        """Open the next or the previous block that is neither accepted nor skipped."""
+        found = next_candidate(self.candidates, self._region(), back=back)
+        if found is None:  # at the end of the list: from its other end
+            found = next_candidate(self.candidates, None, back=back)
+        if found is not None and found.region != (self.block and self.block.region):
+            self._open_candidate(found)
+
+    def accept(self) -> None:
+        """Take the open block into the corrections."""
+        self._finish(ACCEPTING, lambda project, number: project.accept(number))
+
+    def skip(self) -> None:
+        """Set the open block aside."""
+        self._finish(SKIPPING, lambda project, number: project.skip(number))
+
+    def undo(self) -> None:
+        if self.block is not None:
+            self.block.undo()
+
+    def redo(self) -> None:
+        if self.block is not None:
+            self.block.redo()
+
+    def here(self, *, cursor: bool = False) -> Here:
+        """Return the region that "Edit this region" would open; by its key, around the `cursor`."""
+        layer, volume = self._session.layer, self._session.volume
+        drawn = self.panel.where.chosen == BOX
+        if layer is None or volume is None:
+            return Here(drawn=drawn)
+        if drawn:
+            return Here(self.panel.region.region(), drawn=True)
+        point = looked_at(self._viewer, layer, cursor=cursor)
+        return Here(region_around(point, self.panel.side.value(), volume.shape))
+
+    def flush(self) -> None:
+        """Save what is painted, now."""
+        if self.block is not None:
+            self.block.save()
 
     def release(self) -> None:
-        """Stop: the viewer is closing."""
+        """Stop: the dock or the viewer is closing; a layer that nobody would save any more goes with it."""
+        self._list_timer.stop()
+        for task in (self._task, self._listing):
+            if task is not None:
+                task.abandon()
+        block = self.block
+        if block is not None:
+            block.blockSignals(True)
+            block.close() if _is_open(self._viewer) else block.release()
+
+    # The project changed
+
+    def _connect(self, events: ViewerEvents) -> None:
+        session, panel = self._session, self.panel
+        session.opened.connect(self._opened)
+        session.closing.connect(self._closing)
+        session.closed.connect(self._paint)
+        session.changed.connect(self._changed)
+        events.view_moved.connect(self._view_moved)
+        panel.pressed.connect(self._pressed)
+        panel.label_pressed.connect(self._label_pressed)
+        panel.list.chosen.connect(self._chosen)
+        panel.list.opened.connect(lambda _row: self.open_selected())
+        panel.order.currentIndexChanged.connect(lambda _: self._list_timer.start())
+        panel.side.valueChanged.connect(lambda _: self._side_changed())
+        panel.where.changed.connect(lambda _: self._paint())
+        panel.region.changed.connect(self._paint)
+
+    def _pressed(self, name: str) -> None:
+        actions: dict[str, Callable[[], None]] = {
+            "previous": lambda: self.step(back=True),
+            "next": self.step,
+            "open": self.open_selected,
+            "edit": self.edit_here,
+            "edit at cursor": lambda: self.edit_here(cursor=True),
+            "undo": self.undo,
+            "redo": self.redo,
+            "accept": self.accept,
+            "skip": self.skip,
+        }
+        self._message = ""
+        actions[name]()
+
+    def _label_pressed(self, label: int) -> None:
+        if self.block is not None:
+            self.block.paint(label)
+
+    def _opened(self) -> None:
+        volume = self._session.volume
+        self._review, self._message, self._failure = Review(), "", None
+        self.panel.region.set_layer(self._session.layer, None if volume is None else volume.shape)
+        self._list_timer.start()
+
+    def _closing(self) -> None:
+        self.flush()
+        self.leaving.emit()
+        self._list_timer.stop()
+        for task in (self._task, self._listing):
+            if task is not None:
+                task.abandon()
+        self._busy = ""
+        blocked = self.blockSignals(True)  # that no block is open then is not worth remembering
+        self._close_block()
+        self.blockSignals(blocked)
+        self._review, self._message, self._failure = Review(), "", None
+        self.panel.region.set_layer(None, None)
+
+    def _changed(self) -> None:
+        if self._session.project is not None and self._session.volume is not None:
+            self._list_timer.start()
+        self._paint()
+
+    def _view_moved(self) -> None:
+        if self.isVisible():
+            self._paint()
+
+    def _side_changed(self) -> None:
+        self._list_timer.start()
+        self._paint()
+
+    # The list
+
+    def _list(self) -> None:
+        project = self._session.project
+        if project is None or self._session.volume is None:
+            return
+        if self._listing is not None and self._listing.running:
+            self._list_timer.start()
+            return
+        side, order = self.panel.side.value(), str(self.panel.order.currentData())
+
+        def find() -> Review:
+            project.refresh()
+            listed = review_list(project, side=side, order=order)
+            return Review(listed, has_labels=project.labels_record is not None)
+
+        self._listing = run(find)
+        self._listing.done.connect(self._listed)
+        self._listing.failed.connect(self._failed)
+        self._listing.start()
+
+    def _listed(self, review: Review) -> None:
+        region = self._region()
+        rows = [index for index, one in enumerate(review.candidates) if one.region == region]
+        self._review = Review(review.candidates, rows[0] if rows else -1, review.has_labels)
+        self._paint()
+
+    def _chosen(self, row: int) -> None:
+        self._review = Review(self.candidates, row, self._review.has_labels)
+        if self._session.layer is not None:
+            go_to(self._viewer, self._session.layer, self.candidates[row].region)
+        self._paint()
+
+    def _region(self) -> Region | None:
+        """Return where the user is in the list: the open block, else the selected row."""
+        if self.block is not None:
+            return self.block.region
+        known = 0 <= self._review.selected < len(self.candidates)
+        return self.candidates[self._review.selected].region if known else None
+
+    def _open_candidate(self, candidate: Candidate) -> None:
+        project = self._session.project
+        if project is None:
+            return
+        if candidate.block is not None:
+            self.open_number(candidate.block.number)
+        else:
+            self._open(lambda: project.edit(candidate.region))
+
+    # The open block
+
+    def _open(self, edit: Callable[[], BlockEdit], *, move: bool = True) -> None:
+        if self._session.why_not_edit or self._busy or (self.block is not None and not self.block.save()):
+            self._paint()
+            return
+        self._work(OPENING, edit, lambda found: self._show_block(found, move=move))
+
+    def _show_block(self, edit: BlockEdit, *, move: bool) -> None:
+        self._busy = ""
+        if self._session.layer is None:
+            self._paint()
+            return
+        self._close_block()
+        self.block = BlockLayer(self._viewer, self._session.layer, edit, brush=self._brush)
+        self.block.changed.connect(self._paint)
+        self.block.removed.connect(self._block_removed)
+        if move:
+            go_to(self._viewer, self._session.layer, edit.region)
+        self._viewer.layers.selection.active = self.block.layer
+        self.block_changed.emit()
+        self._session.notify()
+
+    def _close_block(self) -> None:
+        block, self.block = self.block, None
+        if block is not None:
+            self._brush = block.layer.brush_size
+            block.close()
+            if block.failure is not None:
+                self._session.warn(
+                    f"Block {block.number} could not be saved: {block.failure.headline} What is painted is "
+                    "still in the layer list; save it from there, or open the block again and repeat it."
+                )
+            self.block_changed.emit()
+
+    def _block_removed(self) -> None:
+        block, self.block = self.block, None
+        if block is not None:
+            self._message = (
+                f"The layer of block {block.number} was removed. The block stays open with everything that "
+                "was painted: open it from the list to go on."
+            )
+        self.block_changed.emit()
+        self._session.notify()
+
+    def _finish(self, what: str, do: Callable[[Any, int], ReviewBlock]) -> None:
+        """Accept or skip the open block in a worker, then go on."""
+        project, block = self._session.project, self.block
+        if project is None or block is None or self._busy or not block.save():
+            self._paint()
+            return
+        levels = levels_shown(self._viewer, self._session.layer)
+        block.lock(True)
+
+        def task() -> ReviewBlock:
+            done = do(project, block.number)
+            decode_again(levels, done.region)
+            return done
+
+        self._work(what, task, self._finished)
+
+    def _finished(self, done: ReviewBlock) -> None:
+        self._busy = ""
+        region = done.region
+        following = next_candidate(self.candidates, region) if self.panel.go_on.isChecked() else None
+        self._close_block()
+        held = ", and held out" if done.held_out else ""
+        verb = "accepted" + held if done.state is BlockState.ACCEPTED else "skipped"
+        self._message = f"Block {done.number} is {verb}."
+        refresh_labels(self._viewer, self._session.layer)
+        self._session.notify()
+        if following is not None:
+            self._open_candidate(following)
+
+    # Workers
+
+    def _work(self, what: str, task: Callable[[], Any], done: Callable[[Any], None]) -> None:
+        self._busy, self._failure = what, None
+        self._task = run(task)
+        self._task.done.connect(done)
+        self._task.failed.connect(self._failed)
+        self._task.start()
+        self._paint()
+
+    def _failed(self, failure: Failure) -> None:
+        self._busy, self._failure = "", failure
+        if self.block is not None:
+            self.block.lock(False)
+        self._paint()
+        QTimer.singleShot(0, self._show_error)
+
+    def _show_error(self) -> None:
+        """Scroll to the error: it may lie below what a small window shows."""
+        area = self.parentWidget()
+        while area is not None and not isinstance(area, QScrollArea):
+            area = area.parentWidget()
+        if area is not None:
+            area.ensureWidgetVisible(self.panel.error)
+
+    def _paint(self) -> None:
+        self.panel.paint(
+            draw_correct(
+                self._review,
+                self.here(),
+                self._work_state(),
+                locked=self._session.why_not_edit,
+                busy=self._busy,
+                message=self._message,
+                failure=self._failure,
+            )
+        )
+
+    def _work_state(self) -> Work | None:
+        block = self.block
+        if block is None:
+            return None
+        return Work(
+            number=block.number,
+            region=block.region,
+            labelled=bool(np.any(block.edit.voxels)),
+            painting=block.painting,
+            can_undo=block.edit.can_undo,
+            can_redo=block.edit.can_redo,
+            failure=block.failure,
+            notice=block.notice,
+        )
+
+
+def _is_open(viewer: Any) -> bool:
+    """Return whether a viewer's window is still there, when only the dock was closed."""
+    try:
+        return bool(viewer.window._qt_window.isVisible())
+    except (RuntimeError, AttributeError):
+        return False

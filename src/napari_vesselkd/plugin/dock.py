@@ -3,7 +3,7 @@
 from typing import Any
 
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QMainWindow, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from napari_vesselkd.plugin.correct_tab import CorrectTab
 from napari_vesselkd.plugin.learn_tab import LearnTab
@@ -12,13 +12,14 @@ from napari_vesselkd.plugin.parts import style_sheet
 from napari_vesselkd.plugin.project_bar import ProjectBar
 from napari_vesselkd.plugin.segment_tab import SegmentTab
 from napari_vesselkd.plugin.session import ProjectSession
+from napari_vesselkd.plugin.view_memory import ViewMemory
 from napari_vesselkd.plugin.viewer_events import ViewerEvents
 
 WIDTH = 350
 
 
 class VesselKDDock(QWidget):
-    """Segment and look at vessel volumes.
+    """Segment vessel volumes, look at them, correct, learn.
 
     Parameters
     ----------
@@ -53,14 +54,29 @@ class VesselKDDock(QWidget):
         column.setSpacing(0)
         column.addWidget(self.bar)
         column.addWidget(self.tabs)
+        self.memory = ViewMemory(viewer, self.session, self.correct, self.current_tab, self.show_tab)
+        self._watched: Any = None
         self.setMinimumWidth(300)
         viewer.events.theme.connect(self._dress)
         self._dress()
-        parts = (self.events_, self.segment, self.look, self.correct, self.learn, self.session)
+        parts = (self.events_, self.memory, self.segment, self.look, self.correct, self.learn, self.session)
         self.destroyed.connect(lambda: _release(*parts))
 
     def sizeHint(self) -> QSize:
         return QSize(WIDTH, 600)
+
+    def current_tab(self) -> str:
+        """Return the name of the tab in front."""
+        return str(self.tabs.tabText(self.tabs.currentIndex()))
+
+    def showEvent(self, event: Any) -> None:
+        super().showEvent(event)
+        window = self.parentWidget()
+        while window is not None and not isinstance(window, QMainWindow):
+            window = window.parentWidget()
+        if window is not None and window is not self._watched:
+            self._watched = window
+            window.installEventFilter(self.memory)
 
     def show_tab(self, name: str) -> None:
         """Bring one tab to the front."""
@@ -81,7 +97,7 @@ def _scrolling(content: QWidget) -> QScrollArea:
 
 
 def _release(
-    events: ViewerEvents, *parts: SegmentTab | LookTab | CorrectTab | LearnTab | ProjectSession
+    events: ViewerEvents, *parts: ViewMemory | SegmentTab | LookTab | CorrectTab | LearnTab | ProjectSession
 ) -> None:
     events.close()
     for part in parts:

@@ -71,6 +71,20 @@ def go_to(viewer: Any, layer: Any, region: Region) -> None:
     camera.zoom = FILLED * pixels / max(*extents, 1e-9)
 
 
+def looked_at(viewer: Any, layer: Any, *, cursor: bool = False) -> tuple[float, float, float]:
+    """Return the voxel (z, y, x) of `layer` amid the view; with `cursor`, the one under it if it is there."""
+    point = np.asarray(viewer.dims.point, dtype=float)
+    if cursor and viewer.mouse_over_canvas:
+        position = np.asarray(viewer.cursor.position, dtype=float)
+        point[len(point) - len(position) :] = position
+    else:
+        shown = list(viewer.dims.displayed)
+        point[shown] = viewer.scene.camera.center[-len(shown) :]
+    voxel = np.asarray(layer.world_to_data(point[-layer.ndim :]), dtype=float)[-3:]
+    z, y, x = np.pad(voxel, (3 - len(voxel), 0))
+    return float(z), float(y), float(x)
+
+
 def layer_shape(layer: Any) -> Shape:
     """Return the (z, y, x) shape of an image layer's finest level."""
     shape = tuple((layer.data[0] if layer.multiscale else layer.data).shape)[-3:]

@@ -1,0 +1,79 @@
+"""The list of blocks in the Correct tab: state, place, uncertainty."""
+
+from typing import Any
+
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtWidgets import QHeaderView, QTreeWidget, QTreeWidgetItem
+
+from napari_vesselkd.plugin.correct_state import Row
+
+COLOURS = {"open": "#ff9a2e", "accepted": "#5fc97a", "skipped": "#8a8f98", "": "transparent"}
+DOT = 10
+
+
+class ReviewList(QTreeWidget):
+    """Rows of blocks; `chosen`: a row was selected by hand; `opened`: Enter or a double click on one."""
+
+    chosen = Signal(int)
+    opened = Signal(int)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows: tuple[Row, ...] = ()
+        self._icons = {kind: _dot(colour) for kind, colour in COLOURS.items()}
+        self.setColumnCount(3)
+        self.setHeaderLabels(["State", "Starts at z · y · x", "Uncertainty"])
+        self.headerItem().setToolTip(
+            2, "Mean entropy of the prediction in the block, in bits: 0 sure, 1 a guess"
+        )
+        self.setRootIsDecorated(False)
+        self.setUniformRowHeights(True)
+        self.setAlternatingRowColors(False)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumHeight(150)
+        header = self.header()
+        header.setStretchLastSection(False)
+        for column, how in enumerate(("ResizeToContents", "Stretch", "ResizeToContents")):
+            header.setSectionResizeMode(column, getattr(QHeaderView.ResizeMode, how))
+        self.itemSelectionChanged.connect(self._chosen)
+        self.itemActivated.connect(lambda item, _column: self.opened.emit(self.indexOfTopLevelItem(item)))
+
+    def show_rows(self, rows: tuple[Row, ...], selected: int) -> None:
+        """Show these rows and select one, without a signal."""
+        blocker = QSignalBlocker(self)
+        if len(rows) != len(self._rows):
+            self.clear()
+            self.addTopLevelItems([QTreeWidgetItem() for _ in rows])
+            self._rows = ()
+        for index, row in enumerate(rows):
+            if not self._rows or self._rows[index] != row:
+                self._fill(self.topLevelItem(index), row)
+        self._rows = rows
+        if 0 <= selected < len(rows) and self.currentIndex().row() != selected:
+            item = self.topLevelItem(selected)
+            self.setCurrentItem(item)
+            self.scrollToItem(item)
+        elif selected < 0:
+            self.setCurrentItem(None)
+            self.clearSelection()
+        blocker.unblock()
+        self.viewport().update()
+
+    def _fill(self, item: Any, row: Row) -> None:
+        for column, text in enumerate((row.state, row.place, row.uncertainty)):
+            item.setText(column, text)
+            item.setToolTip(column, row.tooltip)
+        item.setTextAlignment(2, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        item.setIcon(0, self._icons.get(row.kind, self._icons[""]))
+
+    def _chosen(self) -> None:
+        items = self.selectedItems()
+        if items:
+            self.chosen.emit(self.indexOfTopLevelItem(items[0]))
+
+
+def _dot(colour: str) -> QIcon:
+    picture = QPixmap(DOT, DOT)
+    picture.fill(QColor(colour))
+    return QIcon(picture)
