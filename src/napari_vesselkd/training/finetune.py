@@ -77,12 +77,12 @@ class FinetuneConfig:
         If a value is outside its range.
     """
 
-    steps: int = 300
-    learning_rate: float = 4e-3
+    steps: int = 150
+    learning_rate: float = 2e-3
     batch: int = 3
     phantoms: int = 24
     phantom_share: float = 0.2
-    skeleton_recall: float = 0.5
+    skeleton_recall: float = 1.0
     validate_every: int = 50
     held_out_group: str = ""
     seed: int = 0
