@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from napari_vesselkd.errors import DeviceError
+from napari_vesselkd.models.devices import checked_device
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def choose_backend(device: str = "auto", precision: str = "auto") -> Backend:
     DeviceError
         If this machine has no such device, or int8 was asked for.
     """
-    found = _checked_device(device)
+    found = checked_device(device)
     if precision == "int8":
         raise DeviceError(
             "int8 needs calibrated weights, which this version does not make",
@@ -57,31 +58,6 @@ def choose_backend(device: str = "auto", precision: str = "auto") -> Backend:
 def cpu_engine() -> str:
     """Return "openvino" where it is installed, else "torch"."""
     return "openvino" if importlib.util.find_spec("openvino") else "torch"
-
-
-def _checked_device(device: str) -> str:
-    import torch
-
-    kind, _, number = device.partition(":")
-    if device == "auto":
-        if torch.cuda.is_available():
-            return "cuda:0"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
-    if kind == "cuda" and (number.isdecimal() or not number):
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if int(number or 0) >= count:
-            raise DeviceError(
-                "There is no such CUDA device",
-                value=device,
-                limit=f"cuda:0..cuda:{count - 1}" if count else "this machine has none that PyTorch can use",
-                remedy="Take --device auto or cpu",
-            )
-        return f"cuda:{number or 0}"
-    if device == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError("This machine has no MPS device", value=device, remedy="Take --device auto or cpu")
-    if device not in ("cpu", "mps"):
-        raise DeviceError("There is no such device", value=device, limit="auto, cpu, cuda, cuda:N, mps")
-    return device
 
 
 def _fast_bf16(device: str, engine: str) -> bool:

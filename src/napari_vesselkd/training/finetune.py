@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from napari_vesselkd.checkpoints import Checkpoint, CheckpointCard, load_checkpoint, save_checkpoint
 from napari_vesselkd.errors import InvalidInputError
 from napari_vesselkd.models import StudentConfig, set_statistics, statistics_of, thaw_statistics
+from napari_vesselkd.models.devices import checked_device
 from napari_vesselkd.reports import Notice, Report
 from napari_vesselkd.training.bundled import RECIPES, Recipe, phantom_config
 from napari_vesselkd.training.crops import Crop, CropPatches, MixedPatches, read_crop
@@ -65,7 +66,7 @@ class FinetuneConfig:
         Of a DATASET.csv: the group not to train on.
     seed : int
     device : str
-        Of torch: "cpu", "cuda", "cuda:N" or "mps".
+        "auto", "cpu", "cuda", "cuda:N" or "mps".
     threads : int, optional
         CPU threads; all by default.
     name : str, optional
@@ -86,7 +87,7 @@ class FinetuneConfig:
     validate_every: int = 50
     held_out_group: str = ""
     seed: int = 0
-    device: str = "cpu"
+    device: str = "auto"
     threads: int | None = None
     name: str | None = None
 
@@ -224,9 +225,9 @@ def _train(
     batches: BatchOf,
 ) -> Generator[Report, None, nn.Module]:
     """Run the loop with its validations; return the model on the CPU, ready for inference."""
-    statistics = list(dataset.statistics.values())
-    model = parent.load().to(config.device).requires_grad_(True)
-    average = parent.load().to(config.device)
+    statistics, device = list(dataset.statistics.values()), checked_device(config.device)
+    model = parent.load().to(device).requires_grad_(True)
+    average = parent.load().to(device)
     original = statistics_of(model)
     watched = [read_crop(file) for file in dataset.files(held_out=True)]
     if not watched:
