@@ -268,7 +268,7 @@ def test_damaged_labels_are_named_when_a_block_begins_on_them(path):
     (path / "labels.ome.zarr" / "0" / "c" / "0" / "0" / "0").write_bytes(b"x" * 100)
     with (
         Project.open(path) as project,
-        pytest.raises(CorruptSourceError, match="labels.ome.zarr are damaged"),
+        pytest.raises(CorruptSourceError, match=r"labels\.ome\.zarr are damaged"),
     ):
         project.edit(Region((0, 30, 0), (20, 60, 20)))
 

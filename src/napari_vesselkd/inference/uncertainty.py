@@ -54,7 +54,7 @@ def mean_per_cell(sample: Floats, target: Region, cell: Shape) -> Floats:
         first, last = target.start[axis] // cell[axis], -(-target.stop[axis] // cell[axis])
         edges = -(-np.arange(first, last + 1) * cell[axis] // STEP)
         edges = np.clip(edges, box.start[axis], box.stop[axis]) - box.start[axis]
-        sums = np.concatenate([np.zeros_like(total.take([0], axis)), np.cumsum(total, axis)], axis)
+        sums = np.insert(np.cumsum(total, axis), 0, 0, axis)
         total = np.diff(sums.take(edges, axis), axis=axis)
         count = count * np.diff(edges).reshape([-1 if one == axis else 1 for one in range(3)])
     with np.errstate(invalid="ignore"):
