@@ -1,10 +1,10 @@
 """What correcting is worth: a simulated annotator copies the ground truth of block after block.
 
-On each of the seven two-photon stacks: a project is made, segmented with the bundled student, blocks are taken
-from the review list (the most uncertain first, or at random), their ground truth is copied and accepted, the
-student is fine-tuned from the accepted blocks as `vesselkd finetune` does it (a share of them held out), and
-the new checkpoint is scored on everything that was not corrected, beside the bundled student and the oracle
-threshold there. Phantoms it has not seen tell what was forgotten.
+On each of the seven two-photon stacks: a project is made, segmented with the bundled student, blocks are
+taken from the review list (the most uncertain first, or at random), their ground truth is copied and accepted,
+the student is fine-tuned from the accepted blocks as `vesselkd finetune` does it (a share of them held out),
+and the new checkpoint is scored on everything that was not corrected, beside the bundled student and the
+oracle threshold there. Phantoms it has not seen tell what was forgotten.
 
     VESSELKD_DATA=... python benchmarks/bench_loop.py --out DIR [--counts 1,3,5,10] [--seeds 0,1,2]
         [--orders list,random] [--volumes tgMouse,...] [--set steps=200 ...] [--markdown FILE]
@@ -99,7 +99,7 @@ def turn(case, folder, count, order, seed, config) -> dict:
         "new": scores(new, case.reference, where),
         "old": scores(old, case.reference, where),
         "oracle": scores(oracle, case.reference, where),
-        "threshold": finished.threshold,
+        "threshold": finished.thresholds[-1],
         "training_seconds": finished.seconds,
         "seconds": round(seconds, 1),
         "cpu_seconds": round(cpu, 1),
@@ -132,7 +132,7 @@ def on_phantoms(checkpoint, folder) -> tuple[float, float]:
 def table(results) -> list[str]:
     """Return the rows: mean and SD over seeds per volume, order and count, and the means over volumes."""
     rows = [
-        "| order | blocks | volume | bundled Dice / clDice | oracle threshold | fine-tuned Dice / clDice (SD) |",
+        "| order | blocks | volume | bundled Dice / clDice | oracle threshold | fine-tuned (SD over seeds) |",
         "|---|---|---|---|---|---|",
     ]
     keys = sorted({(r["order"], r["count"]) for r in results})
@@ -167,8 +167,8 @@ def summary(results) -> list[str]:
         dice = sum(r["new"][0] > r["old"][0] for r in mine)
         above = sum(r["new"][1] > r["oracle"][1] for r in mine)
         lines.append(
-            f"{count} blocks, {len(mine)} runs: clDice above before in {better}, Dice above before in {dice}, clDice above "
-            f"the oracle threshold in {above}; gate, training and copying {np.median(times):.0f} s "
+            f"{count} blocks, {len(mine)} runs: clDice above before in {better}, Dice above before in {dice}, "
+            f"clDice above the oracle threshold in {above}; gate, training and copying {np.median(times):.0f} s "
             f"(largest {max(times):.0f} s)"
         )
     phantoms = [r["phantoms_new"] for r in results if "phantoms_new" in r]

@@ -75,7 +75,7 @@ def test_a_turn_ends_with_a_checkpoint_in_the_project_and_a_judgement(project_pa
         assert judgement.worst.number in {block.number for block in project.held_out_blocks}
         card = project.registry.get("brain-001").card
         assert card.lineage["training_blocks"] == 2 and card.lineage["parent"] == "student-coarse-z"
-        assert list(card.statistics) == [project.image.signature]
+        assert list(card.volumes) == [project.image.signature]
         project.promote("brain-001")
         *_, segmented = segment_project(project, SegmentConfig(region=BLOCKS[0]))
         assert segmented.checkpoint == "brain-001"
@@ -97,7 +97,7 @@ def test_the_checkpoint_is_segmented_with_the_statistics_it_was_trained_with(pro
     with Project.open(project_path) as project:
         project.promote("brain-001")
         list(segment_project(project))
-        expected = project.registry.get("brain-001").card.statistics[project.image.signature]
+        expected = project.registry.get("brain-001").card.volumes[project.image.signature]["statistics"]
         found = project.labels_record.values["statistics"]
     np.testing.assert_allclose(
         np.concatenate([np.ravel(one) for one in found]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -43,9 +43,9 @@ class CheckpointCard:
     normalisation : str
         Where the statistics come from: "volume" (measured once per volume, see `calibration`) or "frozen"
         (those stored with the weights).
-    statistics : dict
-        Normalisation statistics of volumes that it was trained on, by the volume's signature: there they take
-        the place of measured ones.
+    volumes : dict
+        What is known of volumes that it was trained on, by the volume's signature: ``statistics`` of the
+        normalisation, which take the place of measured ones there, and the ``threshold``.
     lineage : dict
         What it was trained from: command, seed, data, commit, seconds, parent.
     metrics : dict
@@ -67,7 +67,7 @@ class CheckpointCard:
     calibration: dict[str, float] = field(default_factory=lambda: {"threshold": 0.5, "temperature": 1.0})
     halo: Shape = (32, 32, 32)
     normalisation: str = "frozen"
-    statistics: dict[str, Any] = field(default_factory=dict)
+    volumes: dict[str, Any] = field(default_factory=dict)
     lineage: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     licence: str = "BSD-3-Clause"
@@ -78,6 +78,11 @@ class CheckpointCard:
     def threshold(self) -> float:
         """Probability from which a voxel is vessel."""
         return float(self.calibration["threshold"])
+
+    def threshold_on(self, signature: Callable[[], str]) -> float:
+        """Return the threshold for the volume with this signature, which is asked for only if it matters."""
+        known = self.volumes.get(signature(), {}) if self.volumes else {}
+        return float(known.get("threshold", self.threshold))
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -139,13 +144,16 @@ def _check(card: CheckpointCard) -> None:
     for key in ("name", "description", "architecture", "licence", "created", "sha256"):
         if not isinstance(getattr(card, key), str):
             raise TypeError(f"{key} is not text")
-    for key in ("config", "lineage", "metrics", "statistics"):
+    for key in ("config", "lineage", "metrics", "volumes"):
         if not isinstance(getattr(card, key), dict):
             raise TypeError(f"{key} is not an object")
     if not 0 < float(card.calibration["threshold"]) < 1 or not float(card.calibration["temperature"]) > 0:
         raise ValueError("calibration out of range")
     if not 0 <= float(card.intensity["lower"]) < float(card.intensity["upper"]) <= 100:
         raise ValueError("intensity percentiles out of range")
+    for known in card.volumes.values():
+        if not 0 < float(known["threshold"]) < 1 or not isinstance(known["statistics"], list):
+            raise ValueError("what is known of a volume is not complete")
     low, high = (float(bound) for bound in card.voxel_size_um["anisotropy"])
     if not low < high:
         raise ValueError("anisotropy range is empty")

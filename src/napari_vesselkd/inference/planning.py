@@ -128,7 +128,9 @@ def make_plan(volume: Volume, config: SegmentConfig, record: RunRecord | None = 
     cell = as_shape([-(-LEAST_CELL // step) * step for step in stride])
     grid = BlockGrid(volume.shape, cell, halo, stride, region)
     grid = replace(grid, core=_core(config, grid, cell, backend, checkpoint.card.config))
-    threshold = checkpoint.card.threshold if config.threshold is None else config.threshold
+    threshold = config.threshold
+    if threshold is None:
+        threshold = checkpoint.card.threshold_on(volume.signature)
     return Plan(volume, config, checkpoint, backend, grid, cell, threshold)
 
 

@@ -66,8 +66,8 @@ def fix_statistics(plan: Plan, model: nn.Module, window: IntensityWindow, target
     card, kept = plan.checkpoint.card, target.record.values.get("statistics")
     if card.normalisation != "volume":
         return
-    if kept is None and card.statistics:
-        kept = card.statistics.get(plan.volume.signature())
+    if kept is None and card.volumes:
+        kept = card.volumes.get(plan.volume.signature(), {}).get("statistics")
     if kept is None:
         calibrate(model, plan.volume, window, stride=plan.grid.multiple, padding=card.padding)
     else:

@@ -218,7 +218,7 @@ def _measure(volume: Volume, writer: _Writer, parent: Checkpoint) -> tuple[float
     )
     signature = volume.signature()
     if signature not in writer.statistics:
-        known = card.statistics.get(signature)
+        known = card.volumes.get(signature, {}).get("statistics")
         if known is None:
             model: Any = parent.load()
             calibrate(model, volume, window, stride=as_shape(model.total_stride), padding=card.padding)

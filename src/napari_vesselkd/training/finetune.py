@@ -82,7 +82,7 @@ class FinetuneConfig:
     learning_rate: float = 2e-3
     batch: int = 3
     phantoms: int = 24
-    phantom_share: float = 0.2
+    phantom_share: float = 0.25
     skeleton_recall: float = 1.0
     validate_every: int = 50
     held_out_group: str = ""
@@ -148,8 +148,8 @@ class FinetuneFinished(Report):
     steps : int
     seconds : float
         Of training, over all its sessions, in s.
-    threshold : float
-        Chosen on the training blocks.
+    thresholds : tuple of float
+        Chosen on the training blocks, one for each volume.
     """
 
     checkpoint: str
@@ -157,7 +157,7 @@ class FinetuneFinished(Report):
     parent: str
     steps: int
     seconds: float
-    threshold: float
+    thresholds: tuple[float, ...]
 
 
 def finetune(
@@ -306,15 +306,19 @@ def phantom_folder(recipe: Recipe) -> Path:
 
 
 def _card(dataset: Dataset, parent: Checkpoint, model: nn.Module) -> CheckpointCard:
+    """Return the parent's card with what is new; each volume gets its own threshold."""
     crops = [read_crop(file) for file in dataset.files()]
     found = [_predict(model, crop, dataset) for crop in crops]
-    threshold = choose_threshold(crops, found)
+    volumes = dict(parent.card.volumes)
+    for signature, statistics in dataset.statistics.items():
+        mine = [index for index, crop in enumerate(crops) if crop.volume == signature]
+        if mine:
+            threshold = choose_threshold([crops[n] for n in mine], [found[n] for n in mine])
+            volumes[signature] = {"statistics": statistics, "threshold": threshold}
     return replace(
         parent.card,
         description=f"{parent.card.name}, fine-tuned on {len(crops)} corrected blocks",
-        calibration={"threshold": threshold, "temperature": 1.0},
-        normalisation="volume",
-        statistics={**parent.card.statistics, **dataset.statistics},
+        volumes=volumes,
         metrics={},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -344,7 +348,7 @@ def _finished(target: Path, card: CheckpointCard) -> FinetuneFinished:
         parent=str(card.lineage["parent"]),
         steps=int(card.lineage["config"]["steps"]),
         seconds=float(card.lineage["seconds"]),
-        threshold=card.threshold,
+        thresholds=tuple(float(known["threshold"]) for known in card.volumes.values()),
     )
 
 
