@@ -8,6 +8,7 @@ import pytest
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 PRINTS = {
+    "correct_and_accept": "block 1 accepted: ",
     "evaluate_a_segmentation": "oracle threshold  Dice 0.",
     "mip_figure": "mip.png: 96 x 96 pixels",
     "open_a_volume": "intensity window",
