@@ -2,10 +2,10 @@
 
     python benchmarks/bench_correcting.py
 
-A real window with a project on a 192 x 512 x 512 phantom; a block of 128^3 is open and painted in strokes of ten
-stamps, then `vesselkd finetune` runs beside it. Needs a display; without one it starts itself under xvfb-run,
-whose software rendering is part of both sides. Promises: 99th percentile at most
-50 ms above the idle viewer's; at most 1 ms per stamp (napari on a numpy layer: 0.2 ms).
+A real window with a project on a 192 x 512 x 512 phantom; a block of 128^3 is open and painted in strokes of
+ten stamps, then `vesselkd finetune` runs beside it. Needs a display; without one it starts itself under
+xvfb-run, whose software rendering is part of both sides. Promises: 99th percentile at most 50 ms above the idle
+viewer's; at most 1 ms per stamp (napari on a numpy layer: 0.2 ms).
 """
 
 import os
@@ -46,7 +46,7 @@ def project_of(folder):
     return folder / "brain.vesselkd"
 
 
-def stroke(viewer, layer, number):
+def stroke(layer, number):
     """Paint one stroke of ten stamps through the layer's mouse events; return seconds per stamp."""
     middle = np.asarray(layer.data.shape) // 2
     start = time.perf_counter()
@@ -59,10 +59,9 @@ def stroke(viewer, layer, number):
     return seconds
 
 
-def painted(viewer, layer):
-    heart, stamps = Heart(), []
-    for number in range(STROKES):
-        stamps.append(stroke(viewer, layer, number))
+def painted(layer):
+    heart = Heart()
+    stamps = [stroke(layer, number) for number in range(STROKES)]
     return heart.stop(), stamps
 
 
@@ -86,9 +85,9 @@ def main():
     wait_until(lambda: dock.correct.block is not None)
     layer = viewer.layers["vesselkd: block"]
     wait(2)
-    painting, stamps = painted(viewer, layer)
+    painting, stamps = painted(layer)
     plain = viewer.add_labels(np.zeros((128, 128, 128), np.uint8), name="plain numpy")
-    _, plain_stamps = painted(viewer, plain)
+    _, plain_stamps = painted(plain)
     viewer.layers.remove(plain)
     dock.show_tab("Learn")
     from napari_vesselkd.jobs import start, stop
@@ -96,13 +95,12 @@ def main():
     run = dock.session.project.new_run()
     command = ["finetune", str(path), "--out", str(run), "--set", "steps=400"]
     start(command, run)
-    wait_until(
-        lambda: (run / "events.jsonl").exists() and "FitProgress" in (run / "events.jsonl").read_text()
-    )
+    events = run / "events.jsonl"
+    wait_until(lambda: events.exists() and "FitProgress" in events.read_text())
     heart = Heart()
     wait(IDLE_S)
     learning = heart.stop()
-    both, _ = painted(viewer, layer)
+    both, _ = painted(layer)
     stop(run)
     print("event-loop latency, ms                 median     p95     p99     max   beats")
     for name, beats in (
