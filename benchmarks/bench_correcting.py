@@ -4,8 +4,8 @@
 
 A real window with a project on a 192 x 512 x 512 phantom; a block of 128^3 is open and painted in strokes of
 ten stamps, then `vesselkd finetune` runs beside it. Needs a display; without one it starts itself under
-xvfb-run, whose software rendering is part of both sides. Promises: 99th percentile at most 50 ms above the idle
-viewer's; at most 1 ms per stamp (napari on a numpy layer: 0.2 ms).
+xvfb-run, whose software rendering is part of both sides. Promises: 99th percentile at most 50 ms above the
+idle viewer's; at most 1 ms per stamp (napari on a numpy layer: 0.2 ms).
 """
 
 import os

@@ -2,9 +2,9 @@
 
 On each of the seven two-photon stacks: a project is made, segmented with the bundled student, blocks are
 taken from the review list (the most uncertain first, or at random), their ground truth is copied and
-accepted, the student is fine-tuned from the accepted blocks as `vesselkd finetune` does it (a share of them held out),
-and the new checkpoint is scored on everything that was not corrected, beside the bundled student and the
-oracle threshold there. Phantoms it has not seen tell what was forgotten.
+accepted, the student is fine-tuned from them as `vesselkd finetune` does it (a share of them held out), and
+the new checkpoint is scored on everything that was not corrected, beside the bundled student and the oracle
+threshold there. Phantoms it has not seen tell what was forgotten.
 
     VESSELKD_DATA=... python benchmarks/bench_loop.py --out DIR [--counts 1,3,5,10] [--seeds 0,1,2]
         [--orders list,random] [--volumes tgMouse,...] [--set steps=200 ...] [--markdown FILE]
@@ -167,8 +167,8 @@ def summary(results) -> list[str]:
         dice = sum(r["new"][0] > r["old"][0] for r in mine)
         above = sum(r["new"][1] > r["oracle"][1] for r in mine)
         lines.append(
-            f"{count} blocks, {len(mine)} runs: clDice above before in {better}, Dice above before in {dice}, "
-            f"clDice above the oracle threshold in {above}; copying, training and gate "
+            f"{count} blocks, {len(mine)} runs: clDice above before in {better}, Dice in {dice}, clDice above the "
+            f" oracle threshold in {above}; copying, training and gate "
             f"{np.median(times):.0f} s (largest {max(times):.0f} s)"
         )
     phantoms = [r["phantoms_new"] for r in results if "phantoms_new" in r]
