@@ -167,9 +167,9 @@ def summary(results) -> list[str]:
         dice = sum(r["new"][0] > r["old"][0] for r in mine)
         above = sum(r["new"][1] > r["oracle"][1] for r in mine)
         lines.append(
-            f"{count} blocks, {len(mine)} runs: clDice above before in {better}, Dice in {dice}, clDice above the "
-            f" oracle threshold in {above}; copying, training and gate "
-            f"{np.median(times):.0f} s (largest {max(times):.0f} s)"
+            f"{count} blocks, {len(mine)} runs: clDice above before in {better}, Dice in {dice}, clDice above "
+            f"the oracle threshold in {above}; copying, training and gate {np.median(times):.0f} s "
+            f"(largest {max(times):.0f} s)"
         )
     phantoms = [r["phantoms_new"] for r in results if "phantoms_new" in r]
     if phantoms:
