@@ -167,7 +167,7 @@ def summary(results) -> list[str]:
         dice = sum(r["new"][0] > r["old"][0] for r in mine)
         above = sum(r["new"][1] > r["oracle"][1] for r in mine)
         lines.append(
-            f"{count} blocks, {len(mine)} runs: clDice above before in {better}, Dice in {dice}, clDice above "
+            f"{count} blocks, {len(mine)} runs: clDice above before in {better}, Dice in {dice}, clDice over "
             f"the oracle threshold in {above}; copying, training and gate {np.median(times):.0f} s "
             f"(largest {max(times):.0f} s)"
         )
