@@ -24,6 +24,7 @@ from napari_vesselkd.labels.journal import Journal, encoded
 from napari_vesselkd.volume import output_errors
 
 VALUES = 3
+WHOLE = ("b", "u", "i")  # numpy's kinds of whole numbers
 UNLABELLED, BACKGROUND, VESSEL = range(VALUES)
 Voxels = npt.NDArray[np.uint8]
 
@@ -178,7 +179,7 @@ class BlockEdit:
     def voxels(self) -> Voxels:
         """The current voxels, (z, y, x), 0, 1 or 2; a view that cannot be written: copy it for a layer."""
         view = self._state.voxels.view()
-        view.flags.writeable = False
+        view.setflags(write=False)
         return view
 
     @property
@@ -320,9 +321,9 @@ def checked_voxels(voxels: npt.NDArray[Any], shape: Shape) -> Voxels:
         raise InvalidInputError(
             "The voxels are not those of this block", value=voxels.shape, limit=f"{shape}"
         )
-    known = voxels.dtype.kind in "bui" and voxels.min() >= 0 and voxels.max() < VALUES
+    known = voxels.dtype.kind in WHOLE and voxels.min() >= 0 and voxels.max() < VALUES
     if not known:
-        odd = voxels.dtype if voxels.dtype.kind not in "bui" else np.unique(voxels)[-5:].tolist()
+        odd = voxels.dtype if voxels.dtype.kind not in WHOLE else np.unique(voxels)[-5:].tolist()
         raise InvalidInputError(
             "The labels hold other values than those of a correction",
             value=odd,

@@ -143,7 +143,7 @@ class Project(Review):
         with self._writing():
             if name != "auto":
                 self.registry.get(name)
-            plain = json.loads(json.dumps(dict(scores or {}), default=str), parse_constant=lambda _: None)
+            plain = json.loads(json.dumps(dict(scores or {}), default=_plain), parse_constant=lambda _: None)
             done = Promotion(name, self.current, now(), plain)
             self._note(
                 {
@@ -173,3 +173,8 @@ class Project(Review):
                 number += 1
             else:
                 return path
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can hold of a value: a numpy number as a number, anything else as text."""
+    return value.item() if hasattr(value, "item") else str(value)

@@ -82,7 +82,8 @@ def review_list(
         grid = _Grid(record, side, order, seed, _taken(project.blocks, record.shape, side))
         wanted = max(0, count - len(begun))
         for layer in range(-(-record.shape[0] // side)):
-            best = sorted([*best, *_from_layer(grid, layer, wanted)], key=_place)[:wanted]
+            worst = best[-1][0] if len(best) == wanted > 0 else math.inf
+            best = sorted([*best, *_from_layer(grid, layer, wanted, worst)], key=_place)[:wanted]
     listed = [*best, *((_key(one, order, seed), one) for one in begun)]
     return tuple(candidate for _, candidate in sorted(listed, key=_place))
 
@@ -111,8 +112,8 @@ def next_candidate(
     return next(left, None)
 
 
-def _from_layer(grid: _Grid, layer: int, count: int) -> list[tuple[float, Candidate]]:
-    """Return the first `count` candidates of one layer of the grid, with their keys."""
+def _from_layer(grid: _Grid, layer: int, count: int, worst: float) -> list[tuple[float, Candidate]]:
+    """Return the first `count` candidates of one layer of the grid, with their keys: none above `worst`."""
     shape, side = grid.record.shape, grid.side
     shown, mean = _layer_means(grid.record, layer, side)  # (blocks y, x) each
     if grid.order == "random":
@@ -121,9 +122,9 @@ def _from_layer(grid: _Grid, layer: int, count: int) -> list[tuple[float, Candid
         keys = np.where(np.isnan(mean), math.inf, -mean)
     found: list[tuple[float, Candidate]] = []
     for at in np.argsort(keys, axis=None, kind="stable"):
-        if len(found) == count:
-            break
         y, x = (int(one) for one in np.unravel_index(at, shown.shape))
+        if len(found) == count or keys[y, x] > worst:
+            break
         if not shown[y, x] or (layer, y, x) in grid.taken:
             continue
         start = (layer * side, y * side, x * side)
