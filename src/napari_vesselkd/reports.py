@@ -20,6 +20,11 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Result(Report):
+    """What a task has come to; other results of the same task may follow."""
+
+
+@dataclass(frozen=True)
 class Notice(Report):
     """Something the user should know that stops nothing (missing chunks, a constant volume, ...)."""
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from cyclopts import CycloptsError
 
 from napari_vesselkd.cli.commands import app
-from napari_vesselkd.cli.console import Cancelled
+from napari_vesselkd.cli.console import Cancelled, Failed
 from napari_vesselkd.errors import VesselKDError
 
 __all__ = ["app", "main"]
@@ -57,6 +57,8 @@ def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
         return BAD_INPUT, f"Error: {_parse_message(error, arguments)}"
     if isinstance(error, Cancelled | KeyboardInterrupt):
         return CANCELLED, str(error) or "Cancelled."
+    if isinstance(error, Failed):
+        return FAILED, str(error)
     return FAILED, _failure(error, arguments)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from napari_vesselkd.cli.console import Console
+from napari_vesselkd.cli.job_commands import finetune, jobs
 from napari_vesselkd.cli.options import (
     Assignments,
     Channel,
@@ -41,6 +42,8 @@ app = App(
     version=_version,
     help_format="plaintext",
 )
+app.command(finetune)
+app.command(jobs)
 checkpoints = App(name="checkpoints", help="The models at hand: bundled ones and your own.")
 app.command(checkpoints)
 

@@ -18,13 +18,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, cast
 
-from napari_vesselkd.reports import Notice, Progress, Report
+from napari_vesselkd.reports import Notice, Progress, Report, Result
 
 SECONDS_BETWEEN_LINES = 5.0
 
 
 class Cancelled(Exception):
     """The user pressed Ctrl-C and the task stopped between two reports; the message says how to go on."""
+
+
+class Failed(Exception):
+    """A command failed without being used wrongly; the message says what to know, traceback included."""
 
 
 @dataclass
@@ -111,9 +115,17 @@ class Console:
             if self._bar is None:
                 self._bar = _Bar() if sys.stderr.isatty() else _Lines()
             self._bar.update(report)
-        elif text := getattr(report, "text", None):
+        elif (text := getattr(report, "text", None)) and not isinstance(report, Result):
             self._end_bar()
             sys.stderr.write(f"{text}\n")
+
+    @contextmanager
+    def showing(self) -> Iterator[None]:
+        """Leave the terminal tidy after reports that are shown one by one."""
+        try:
+            yield
+        finally:
+            self._end_bar()
 
     def _end_bar(self) -> None:
         if self._bar is not None:
@@ -165,12 +177,14 @@ class _Lines:
 
 
 def progress_text(report: Progress) -> str:
-    """Return "12/40 blocks, 3.1 blocks/s, 0:00:09 left"."""
+    """Return "12/40 steps, 3.1 steps/s, 0:00:09 left, loss 0.312"; the loss where there is one."""
     text = f"{report.done}/{report.total} {report.unit}"
     if report.rate > 0:
         text += f", {report.rate:.3g} {report.unit}/s"
     if report.seconds_left is not None and report.done < report.total:
         text += f", {clock(report.seconds_left)} left"
+    if (loss := getattr(report, "loss", None)) is not None:
+        text += f", loss {loss:.3f}"
     return text
 
 
@@ -221,7 +235,9 @@ def plain(value: Any) -> Any:
 
 
 def _goes_on(report: Report) -> bool:
-    """Tell whether a task has more to do after this report: the last kind is its result."""
+    """Tell whether a task has more to do after this report, which is not so after its result."""
+    if isinstance(report, Result):
+        return False
     return isinstance(report, Progress | Notice) or hasattr(report, "text")
 
 

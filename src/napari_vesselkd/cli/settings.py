@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 import types
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from napari_vesselkd.geometry import Shape, as_shape
 
 Config = TypeVar("Config")
 
-COMMANDS = ("convert", "segment", "synth")
+COMMANDS = ("convert", "finetune", "segment", "synth")
 
 
 def build_config(
@@ -59,6 +60,12 @@ def build_config(
             values[name] = _coerced(f"{place}: {key}", value, hints[name])
     values.update({key: value for key, value in named.items() if value is not None})
     return kind(**values)
+
+
+def assignment(key: str, value: str | float | bool) -> str:
+    """Return a setting as ``--set`` reads it."""
+    bare = isinstance(value, str) and value and _toml_value(value) == value
+    return f"{key}={value if bare else json.dumps(value)}"
 
 
 def whole_numbers(option: str, text: str | None) -> Shape | None:

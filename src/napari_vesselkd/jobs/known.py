@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 
 import platformdirs
@@ -28,10 +29,11 @@ def known_runs(place: str | Path | None = None) -> list[JobStatus]:
 
 
 def remember(path: Path) -> None:
-    """Note that a job was started in the run folder `path`."""
+    """Note that a job works in the run folder `path`; a job does not fail because it cannot be noted."""
     entry = _entry(path)
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    write_aside(entry, f"{path}\n")
+    with suppress(OSError):
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        write_aside(entry, f"{path}\n")
 
 
 def _folder() -> Path:
@@ -43,9 +45,12 @@ def _entry(path: Path) -> Path:
 
 
 def _known() -> list[Path]:
-    folder = _folder()
-    entries = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [Path(entry.read_text(encoding="utf-8").strip()) for entry in entries if entry.suffix != ".part"]
+    found, folder = [], _folder()
+    for entry in sorted(folder.iterdir()) if folder.is_dir() else []:
+        with suppress(OSError, UnicodeDecodeError):
+            if entry.suffix != ".part":
+                found.append(Path(entry.read_text(encoding="utf-8").removesuffix("\n")))
+    return found
 
 
 def _runs_in(place: Path) -> list[Path]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,14 @@ from typing import Any
 import psutil
 
 from napari_vesselkd.errors import InvalidInputError, OutputBusyError, OutputError
-from napari_vesselkd.jobs.known import remember
-from napari_vesselkd.jobs.run_folder import JobState, JobStatus, RunFolder, alive, read_config
+from napari_vesselkd.jobs.run_folder import JobState, JobStatus, RunFolder, process_of, read_config
 from napari_vesselkd.volume import output_errors
 
 # glibc gives large blocks back to the system and faults them in again at every step, half of a step's time.
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
 ACTIVE = (JobState.RUNNING, JobState.STOPPING)
 START_LIMIT = 120.0
+END_LIMIT = 5.0
 POLL = 0.1
 NICENESS = 5
 
@@ -49,7 +50,7 @@ def start(arguments: Sequence[str], run: str | Path) -> JobStatus:
     """
     path = Path(run).expanduser().absolute()
     before = RunFolder(path).session()
-    if alive(before):
+    if process_of(before) is not None:
         raise OutputBusyError(
             "The job is running already", value=path, remedy="Attach to it, or stop it and start it again"
         )
@@ -58,41 +59,66 @@ def start(arguments: Sequence[str], run: str | Path) -> JobStatus:
         log = (path / ".output.log.part").open("wb")
     with log:
         child = _launched([sys.executable, "-m", "napari_vesselkd.cli", *arguments], log)
+    threading.Thread(target=child.wait, daemon=True).start()  # else it stays a zombie when it has ended
     _lower_priority(child.pid)
-    remember(path)
     _wait_for_session(child, path, before)
     return RunFolder(path).status()
 
 
 def resume(run: str | Path) -> JobStatus:
-    """Start the command of a run again: it goes on where it was.
+    """Start the command of a run again: it goes on where it was, also where its folder was moved.
 
     Raises
     ------
     InvalidInputError
-        If there is no run in the folder, or it is finished.
+        If there is no run in the folder, its command is not known, or it is finished.
+    OutputBusyError
+        If the job runs already.
     """
     folder = RunFolder.open(run)
     if folder.status().state is JobState.FINISHED:
         raise InvalidInputError("The run is finished", value=folder.path, remedy="Start a new one")
-    return start(folder.command, folder.path)
+    if not folder.command:
+        raise InvalidInputError(
+            "The command of this run is not known",
+            value=folder.path / "command.txt",
+            remedy="Give the command it was started with again",
+        )
+    return start(moved_here(folder.command, folder.path), folder.path)
+
+
+def moved_here(command: Sequence[str], path: Path) -> list[str]:
+    """Return the command of a run whose folder is now at `path`, with the project around it moved along."""
+    words = list(command)
+    if "--out" not in words[:-1]:
+        return words
+    before = Path(words[words.index("--out") + 1])
+    moved = {str(before): str(path)}
+    for old, new, name, now in zip(
+        before.parents, path.parents, before.parts[::-1], path.parts[::-1], strict=False
+    ):
+        if name != now:
+            break
+        moved[str(old)] = str(new)
+    return [moved.get(word, word) for word in words]
 
 
 def stop(run: str | Path, *, wait: float = 30.0) -> JobStatus:
-    """Ask a job to stop and wait until it has; after `wait` seconds its process is terminated.
+    """Ask a job to stop and wait until it has; after `wait` seconds its process is ended.
 
     Nothing is lost: `resume` goes on from its last saved state.
     """
     folder = RunFolder.open(run)
-    if folder.status().state not in ACTIVE:
+    process = process_of(folder.session())
+    if folder.status().state not in ACTIVE or process is None:
         return folder.status()
-    session = folder.session()
+    family = _family(process)
     folder.ask_to_stop()
-    if not _ended_within(session, wait):
-        with suppress(psutil.Error, KeyError):
-            psutil.Process(int(session["pid"])).terminate()
-        _ended_within(session, wait)
-    folder.stop_path.unlink(missing_ok=True)
+    for seconds, end in ((wait, psutil.Process.terminate), (END_LIMIT, psutil.Process.kill)):
+        if _ended_within(process, seconds):
+            break
+        _for_each(family, end)
+    _ended_within(process, END_LIMIT)
     return folder.status()
 
 
@@ -137,7 +163,7 @@ def _wait_for_session(child: subprocess.Popen[bytes], path: Path, before: dict[s
     while child.poll() is None and RunFolder(path).session() == before and time.monotonic() < until:
         time.sleep(POLL)
     refused = child.poll() not in (None, 0) and RunFolder(path).session() == before
-    said = log.read_text(errors="replace").strip() if refused else ""
+    said = log.read_text(errors="replace").strip() if refused and log.exists() else ""
     if refused and read_config(path) is None:
         log.unlink(missing_ok=True)
         with suppress(OSError):
@@ -150,10 +176,30 @@ def _wait_for_session(child: subprocess.Popen[bytes], path: Path, before: dict[s
         raise kind("The job did not start", value=last.rstrip("."))
 
 
-def _ended_within(session: dict[str, Any], seconds: float) -> bool:
+def _family(process: psutil.Process) -> list[psutil.Process]:
+    """Return a process and those that it has started."""
+    with suppress(psutil.Error):
+        return [process, *process.children(recursive=True)]
+    return [process]
+
+
+def _for_each(processes: Sequence[psutil.Process], end: Callable[[psutil.Process], object]) -> None:
+    for process in processes:
+        with suppress(psutil.Error):
+            end(process)
+
+
+def _ended_within(process: psutil.Process, seconds: float) -> bool:
     until = time.monotonic() + seconds
-    while alive(session):
+    while _runs(process):
         if time.monotonic() > until:
             return False
         time.sleep(POLL)
     return True
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False

@@ -14,6 +14,7 @@ from typing import Any, cast
 from filelock import FileLock, Timeout
 
 from napari_vesselkd.errors import OutputBusyError, OutputError, VesselKDError
+from napari_vesselkd.jobs.known import remember
 from napari_vesselkd.jobs.run_folder import RunFolder, now
 from napari_vesselkd.reports import Report
 from napari_vesselkd.volume import output_errors
@@ -47,6 +48,7 @@ def recorded(run: RunFolder, task: Callable[[], Iterator[Report]]) -> Iterator[R
     with _held(run), _Events(run.events_path) as events:
         run.stop_path.unlink(missing_ok=True)
         run.note_session(os.getpid())
+        remember(run.path)
         events.write({"report": "started", "pid": os.getpid()})
         reports = cast("Generator[Report, None, None]", task())
         last: Report | None = None
@@ -63,6 +65,8 @@ def recorded(run: RunFolder, task: Callable[[], Iterator[Report]]) -> Iterator[R
             raise
         except BaseException as error:
             reports.close()
+            if not events.still_there() and not isinstance(error, OutputError):
+                raise _deleted(run.path) from error
             events.write_if_possible({"report": "failed", "error": _described(error, last)})
             raise
         events.write({"report": "finished"})
@@ -87,12 +91,8 @@ class _Events:
 
     def write(self, event: Mapping[str, Any]) -> None:
         """Append one event; OutputError where the folder is gone or the disk is full."""
-        if not self._still_there():
-            raise OutputError(
-                "The run folder was deleted while the job was running",
-                value=self.path.parent,
-                remedy="Start again in a new folder",
-            )
+        if not self.still_there():
+            raise _deleted(self.path.parent)
         line = json.dumps({"time": now(), **event}, allow_nan=False).encode() + b"\n"
         with output_errors(self.path):
             try:
@@ -110,7 +110,8 @@ class _Events:
         with suppress(OSError):
             self.write(event)
 
-    def _still_there(self) -> bool:
+    def still_there(self) -> bool:
+        """Whether the file has not been deleted."""
         try:
             return os.path.samestat(os.fstat(self.file), self.path.stat())
         except OSError:
@@ -121,6 +122,14 @@ class _Events:
         content = self.path.read_bytes()
         self.end = content.rfind(b"\n") + 1
         os.ftruncate(self.file, self.end)
+
+
+def _deleted(path: Path) -> OutputError:
+    return OutputError(
+        "The run folder was deleted while the job was running",
+        value=path,
+        remedy="Start again in a new folder",
+    )
 
 
 @contextmanager

@@ -112,24 +112,17 @@ class RunFolder:
         found = read_config(path)
         if found is None:
             _check_empty(path)
-            with output_errors(path):
-                path.mkdir(parents=True, exist_ok=True)
-                write_aside(path / "environment.json", json.dumps(environment(), indent=2) + "\n")
-                write_aside(path / "command.txt", shlex.join(["vesselkd", *command]) + "\n")
-                write_aside(path / "config.toml", tomli_w.dumps({kind: wanted}))
         elif found != {kind: wanted}:
-            other = sorted(
-                key
-                for key in {*wanted, *found.get(kind, {})}
-                if found.get(kind, {}).get(key) != wanted.get(key)
-            )
-            raise InvalidInputError(
-                "The run folder belongs to a run with other settings",
-                value=path,
-                limit=f"the same {', '.join(other)}" if kind in found else f"a run of {', '.join(found)}",
-                remedy="Give another folder, or the settings in its config.toml",
-            )
-        return cls(path)
+            raise _another_run(path, kind, wanted, found)
+        run = cls(path)
+        with output_errors(path):
+            path.mkdir(parents=True, exist_ok=True)
+            if run.command != tuple(command):  # also where the folder was moved
+                write_aside(path / "command.txt", shlex.join(["vesselkd", *command]) + "\n")
+            if found is None:
+                write_aside(path / "environment.json", json.dumps(environment(), indent=2) + "\n")
+                write_aside(path / "config.toml", tomli_w.dumps({kind: wanted}))
+        return run
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -149,6 +142,11 @@ class RunFolder:
                 remedy="`vesselkd jobs list` shows the runs",
             )
         return cls(path)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The settings in config.toml."""
+        return dict((read_config(self.path) or {}).get(self.kind, {}))
 
     @property
     def events_path(self) -> Path:
@@ -219,7 +217,8 @@ class RunFolder:
     def note_session(self, pid: int) -> None:
         """Note that the process `pid` works on this run from now on."""
         values = {"pid": pid, "created": psutil.Process(pid).create_time(), "started": now()}
-        write_aside(self.path / "session.json", json.dumps(values) + "\n")
+        with output_errors(self.path):
+            write_aside(self.path / "session.json", json.dumps(values) + "\n")
 
     def ask_to_stop(self) -> None:
         """Ask the job to stop after its next report."""
@@ -229,8 +228,9 @@ class RunFolder:
     def _state(self, session: Mapping[str, Any], last: str) -> JobState:
         if last in ENDED:
             return JobState(last)
-        if not alive(session):
-            return JobState.CRASHED if session else JobState.STOPPED
+        if process_of(session) is None:
+            ended = self.stop_path.exists() or not session  # it was asked to, and then its process was ended
+            return JobState.STOPPED if ended else JobState.CRASHED
         return JobState.STOPPING if self.stop_path.exists() else JobState.RUNNING
 
 
@@ -242,29 +242,34 @@ def _last_word(events: Sequence[dict[str, Any]], since: str) -> dict[str, Any]:
     return {}
 
 
-def alive(session: Mapping[str, Any]) -> bool:
-    """Whether the process of a session still runs: its number, and its start time, as numbers are reused."""
+def process_of(session: Mapping[str, Any]) -> psutil.Process | None:
+    """Return the process of a session if it still runs, by its number and, as these are reused, its start."""
     try:
         process = psutil.Process(int(session["pid"]))
         same = abs(process.create_time() - float(session["created"])) < 1.0
-        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
+        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
     except (psutil.Error, KeyError, TypeError, ValueError):
-        return False
+        return None
 
 
 def read_config(path: Path) -> dict[str, Any] | None:
-    """Return what config.toml of a run folder holds, or None where there is none that can be read."""
+    """Return what config.toml of a run folder holds, {kind: settings}; None where there is no such file."""
     try:
-        return tomllib.loads((path / "config.toml").read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
+        found = tomllib.loads((path / "config.toml").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return None
+    return found if len(found) == 1 and all(isinstance(part, dict) for part in found.values()) else None
 
 
 def write_aside(path: Path, text: str) -> None:
     """Write a small text file aside, then rename it."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
+    try:
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
 
 
 def environment() -> dict[str, Any]:
@@ -303,6 +308,24 @@ def _between(first: str, last: str) -> float:
         return max(0.0, (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds())
     except ValueError:
         return 0.0
+
+
+def _another_run(
+    path: Path, kind: str, wanted: Mapping[str, Any], found: Mapping[str, Any]
+) -> InvalidInputError:
+    """Return the error that says what differs from the run that is in the folder."""
+    there = found.get(kind)
+    if there is None:
+        limit = f"a run of {', '.join(found)}"
+    else:
+        other = sorted(key for key in {*wanted, *there} if there.get(key) != wanted.get(key))
+        limit = ", ".join(f"{key} {there.get(key, 'not given')}" for key in other)
+    return InvalidInputError(
+        "The run folder belongs to a run with other settings",
+        value=path,
+        limit=limit,
+        remedy="Give another folder, or the settings in its config.toml",
+    )
 
 
 def _check_empty(path: Path) -> None:

@@ -25,7 +25,7 @@ from napari_vesselkd.inference import SegmentConfig, segment
 from napari_vesselkd.labels import LabelStore
 from napari_vesselkd.measure.topology import skeleton
 from napari_vesselkd.project import Project, ReviewBlock
-from napari_vesselkd.reports import Progress, Report
+from napari_vesselkd.reports import Progress, Report, Result
 from napari_vesselkd.volume import Volume
 
 VESSEL = 2
@@ -48,7 +48,7 @@ class BlockScore:
 
 
 @dataclass(frozen=True)
-class Judgement(Report):
+class Judgement(Result):
     """What the gate says.
 
     Attributes

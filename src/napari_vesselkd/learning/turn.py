@@ -9,13 +9,14 @@ from pathlib import Path
 
 from napari_vesselkd.checkpoints import Checkpoint, CheckpointRegistry
 from napari_vesselkd.checkpoints.card import CheckpointCard
-from napari_vesselkd.errors import CheckpointNotFoundError, InvalidInputError, OutputError
+from napari_vesselkd.errors import CheckpointError, CheckpointNotFoundError, InvalidInputError, OutputError
 from napari_vesselkd.geometry import VoxelSize, parse_voxel_size
 from napari_vesselkd.learning.gate import judge
+from napari_vesselkd.models.devices import checked_device
 from napari_vesselkd.project import Project
 from napari_vesselkd.reports import Report
-from napari_vesselkd.training.dataset import Dataset, copy_dataset, read_rows
-from napari_vesselkd.training.finetune import FinetuneConfig, FinetuneFinished, finetune
+from napari_vesselkd.training.dataset import Dataset, check_source, copy_dataset, read_rows
+from napari_vesselkd.training.finetune import FinetuneConfig, FinetuneFinished, finetune, recipe_of
 from napari_vesselkd.volume import open_volume, output_errors
 
 PARENT = "parent"
@@ -71,6 +72,31 @@ def learn(
                 yield from _add_and_judge(Path(source), report)
 
 
+def check(
+    source: str | Path, run: str | Path, config: FinetuneConfig | None = None, *, parent: str = "auto"
+) -> None:
+    """Raise at once what `learn` would raise in a new run after a while: see there.
+
+    Raises
+    ------
+    CheckpointError
+        If the project has a checkpoint of the name that the new one would get.
+    """
+    config = config or FinetuneConfig()
+    recipe_of(_chosen(source, parent).card)
+    checked_device(config.device)
+    check_source(source, held_out_group=config.held_out_group)
+    if is_project(source):
+        name = config.name or _name(source, Path(run))
+        with Project.open(source, write=False) as project:
+            if any(card.name == name for card in project.registry.list()):
+                raise CheckpointError(
+                    "The project has a checkpoint of this name already",
+                    value=name,
+                    remedy="Give the new one another name (name, on the command line --set name=NAME)",
+                )
+
+
 def is_project(source: str | Path) -> bool:
     """Whether a source is a project folder, by its ending."""
     return str(source).rstrip("/\\").endswith(".vesselkd")
@@ -102,8 +128,18 @@ def _add_and_judge(source: Path, report: FinetuneFinished) -> Iterator[Report]:
 def _parent(source: str | Path, run: Path, parent: str) -> Checkpoint:
     """Return the run's own copy of the checkpoint to start from, made at its first start."""
     registry = CheckpointRegistry()
-    with suppress(CheckpointNotFoundError):
-        return registry.get(str(run / f"{PARENT}.safetensors"))
+    copy = run / f"{PARENT}.safetensors"
+    with suppress(CheckpointNotFoundError, CheckpointError):
+        return registry.get(str(copy))
+    for part in (copy, copy.with_suffix(".json")):  # half a copy, of a run that was killed there
+        part.unlink(missing_ok=True)
+    registry.export(str(_chosen(source, parent).path), copy)
+    return registry.get(str(copy))
+
+
+def _chosen(source: str | Path, parent: str) -> Checkpoint:
+    """Return the checkpoint to start from; InvalidInputError where it is made for other voxels."""
+    registry = CheckpointRegistry()
     if is_project(source):
         with Project.open(source, write=False) as project:
             size, registry = project.image.voxel_size_um, project.registry
@@ -112,8 +148,7 @@ def _parent(source: str | Path, run: Path, parent: str) -> Checkpoint:
         size, name = _voxel_size_of(Path(source)), parent
     found = registry.choose(size) if name == "auto" else registry.get(name)
     check_voxel_size(found.card, size)
-    registry.export(str(found.path), run / f"{PARENT}.safetensors")
-    return registry.get(str(run / f"{PARENT}.safetensors"))
+    return found
 
 
 def _voxel_size_of(path: Path) -> VoxelSize:

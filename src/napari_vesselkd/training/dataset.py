@@ -143,6 +143,31 @@ def copy_dataset(
         writer.finish()
 
 
+def check_source(source: str | Path, *, held_out_group: str = "") -> None:
+    """Raise what `copy_dataset` would raise, as far as that can be known without reading voxels."""
+    if str(source).rstrip("/\\").endswith(".vesselkd"):
+        with Project.open(source, write=False) as project:
+            _check_blocks(project, project.training_blocks, project.held_out_blocks)
+            project.open_image().close()
+        return
+    path = Path(source)
+    rows = read_rows(path)
+    _check_group(rows, held_out_group)
+    for row in rows:
+        with open_volume(path.parent / row["image"]) as volume:
+            for name in filter(None, (row["label"], row["mask"])):
+                with open_volume(path.parent / name) as labels:
+                    _check_shape(volume, labels, name)
+
+
+def _check_group(rows: Sequence[dict[str, str]], held_out_group: str) -> None:
+    groups = sorted({row["group"] for row in rows})
+    if held_out_group and held_out_group not in groups:
+        raise InvalidInputError(
+            "There is no such group to hold out", value=held_out_group, limit=", ".join(groups)
+        )
+
+
 def _copy_project(project: Project, writer: _Writer, parent: Checkpoint) -> Iterator[Report]:
     training, held_out = project.training_blocks, project.held_out_blocks
     _check_blocks(project, training, held_out)
@@ -229,11 +254,7 @@ def _measure(volume: Volume, writer: _Writer, parent: Checkpoint) -> tuple[float
 
 def _copy_csv(path: Path, writer: _Writer, parent: Checkpoint, held_out_group: str) -> Iterator[Report]:
     rows = read_rows(path)
-    groups = sorted({row["group"] for row in rows})
-    if held_out_group and held_out_group not in groups:
-        raise InvalidInputError(
-            "There is no such group to hold out", value=held_out_group, limit=", ".join(groups)
-        )
+    _check_group(rows, held_out_group)
     began = monotonic()
     for done, row in enumerate(rows, start=1):
         for crop in _volume_crops(path.parent, row, writer, parent):

@@ -30,7 +30,7 @@ from napari_vesselkd.checkpoints import Checkpoint, CheckpointCard, load_checkpo
 from napari_vesselkd.errors import InvalidInputError
 from napari_vesselkd.models import StudentConfig, set_statistics, statistics_of, thaw_statistics
 from napari_vesselkd.models.devices import checked_device
-from napari_vesselkd.reports import Notice, Report
+from napari_vesselkd.reports import Notice, Report, Result
 from napari_vesselkd.training.bundled import RECIPES, Recipe, phantom_config
 from napari_vesselkd.training.crops import Crop, CropPatches, MixedPatches, read_crop
 from napari_vesselkd.training.dataset import Dataset
@@ -135,7 +135,7 @@ class FinetuneConfig:
 
 
 @dataclass(frozen=True)
-class FinetuneFinished(Report):
+class FinetuneFinished(Result):
     """A checkpoint was written.
 
     Attributes

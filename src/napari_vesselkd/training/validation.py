@@ -50,6 +50,11 @@ class Validation(Report):
     cldice: float
     picture: str | None
 
+    @property
+    def text(self) -> str:
+        """The scores in one line."""
+        return f"Step {self.step}, held-out blocks: Dice {self.dice:.3f}, clDice {self.cldice:.3f}"
+
 
 @torch.no_grad()
 def probability(model: nn.Module, image: Floats) -> Floats:

@@ -1,0 +1,93 @@
+"""What a run has come to, read from its folder: lines of text; and its events as reports. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from napari_vesselkd.cli.console import clock, columns
+from napari_vesselkd.jobs import JobStatus, RunFolder
+from napari_vesselkd.reports import Notice, Progress, Report
+
+RESULTS = ("FinetuneFinished", "Judgement")
+NO_VERDICT = "no held-out blocks"
+
+
+@dataclass(frozen=True)
+class Steps(Progress):
+    """Progress with a loss, as it was recorded."""
+
+    loss: float | None = None
+
+
+def how_far(status: JobStatus) -> str:
+    """Return " after 120 of 300 steps"; empty before the first."""
+    progress = status.progress
+    return "" if progress is None else f" after {progress['done']} of {progress['total']} {progress['unit']}"
+
+
+def results(run: RunFolder) -> dict[str, Mapping[str, Any]]:
+    """Return the last result of each kind that a run has reported."""
+    return {event["report"]: event for event in run.events()[0] if event.get("report") in RESULTS}
+
+
+def outcome_lines(run: RunFolder) -> list[str]:
+    """Return what a finished run has come to: the checkpoint, the gate's table and verdict, what to do."""
+    found = results(run)
+    finished, judgement = (found.get(kind) for kind in RESULTS)
+    if finished is None:
+        return [f"{run.path}: finished"]
+    lines = [
+        f"{finished['name']}: fine-tuned from {finished['parent']}, {finished['steps']} steps "
+        f"in {clock(finished['seconds'])}",
+        str(finished["checkpoint"]),
+        "",
+    ]
+    source = (run.path / run.config["source"]).resolve()
+    if judgement is None:
+        return [*lines, f"Use it: vesselkd segment SOURCE OUTPUT --checkpoint {finished['checkpoint']}"]
+    use = f"vesselkd checkpoints promote {finished['name']} --project {source}"
+    return [*lines, *gate_lines(judgement), "", f"Use it from now on: {use}"]
+
+
+def gate_lines(judgement: Mapping[str, Any]) -> list[str]:
+    """Return the gate's table, one held-out block a line, and its verdict."""
+    text = f"{str(judgement['verdict']).capitalize()}: {judgement['text']}."
+    if judgement["verdict"] == NO_VERDICT:
+        return [text]
+    rows: list[tuple[str, ...]] = [("HELD-OUT BLOCK", "DICE", "NEW", "CLDICE", "NEW", "")]
+    worst = (judgement["worst"] or {}).get("region")
+    for block in judgement["blocks"]:
+        name = f"{block['number']}  {block['region']}"
+        rows.append((name, *_scores(block), "lowest" if block["region"] == worst else ""))
+    rows.append(("all", *_scores(judgement), ""))
+    gains = [judgement["dice_gain"], judgement["cldice_gain"]]
+    rows.append(("gain (95 % interval)", *(cell for gain in gains for cell in _gain(gain)), ""))
+    return [*columns(rows), "", text]
+
+
+def _scores(found: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(_score(found[key]) for key in ("dice_old", "dice_new", "cldice_old", "cldice_new"))
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _gain(gain: Sequence[float | None]) -> tuple[str, str]:
+    estimate, low, high = (("-" if value is None else f"{value:+.3f}") for value in gain)
+    return estimate, f"{low}..{high}"
+
+
+def report_of(event: Mapping[str, Any]) -> Report | None:
+    """Return an event of a run as what the console shows; None for what it does not."""
+    if event.get("report") == "Notice":
+        return Notice(str(event["text"]))
+    if event.get("report") == "Validation":
+        dice, cldice = (_score(event[key]) for key in ("dice", "cldice"))
+        return Notice(f"Step {event['step']}, held-out blocks: Dice {dice}, clDice {cldice}")
+    if "done" in event and "total" in event:
+        values = (event["done"], event["total"], event["unit"], event["seconds"], event.get("resumed", 0))
+        return Steps(*values, event.get("loss"))
+    return None
