@@ -1,4 +1,4 @@
-"""A viewer that opens a project and starts to learn, for a test that kills it: `learning_viewer.py PROJECT`."""
+"""A viewer that opens a project and starts to learn, for a test that kills it: learning_viewer.py PROJECT."""
 
 import sys
 

@@ -141,7 +141,7 @@ class LearnPanel(QWidget):
         column = QVBoxLayout(part)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(5)
-        for widget in (self.run_title, self.runs, self.bar, self.bar_text, self.error, self.notices):
+        for widget in (self.run_title, self.runs, self.bar, self.bar_text, self.notices):
             column.addWidget(widget)
         for widget in (self.gate, self.loss, self.scores, self.held_out):
             column.addWidget(widget)
@@ -160,7 +160,7 @@ class LearnPanel(QWidget):
         for widget in (self.lesson, self.parent_fact, self.hint, self.reason, self.settings, self.estimate):
             column.addWidget(widget)
         column.addLayout(buttons)
-        for widget in (self.running, self.checkpoints, self.command_fold):
+        for widget in (self.error, self.running, self.checkpoints, self.command_fold):
             column.addWidget(widget)
         column.addStretch(1)
 
