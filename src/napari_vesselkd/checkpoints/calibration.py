@@ -16,7 +16,7 @@ from torch import nn
 from napari_vesselkd.blocks import read_block
 from napari_vesselkd.blocks.reading import Readable
 from napari_vesselkd.geometry import Region, Shape, as_shape
-from napari_vesselkd.models import freeze_statistics
+from napari_vesselkd.models.measuring import measure_statistics
 from napari_vesselkd.volume import IntensityWindow
 from napari_vesselkd.volume.sampling import even_grid
 
@@ -47,9 +47,9 @@ def calibrate(
     patches = []
     for place in sample_places(volume.shape, stride):
         voxels = window.apply(read_block(volume, place, padding))
-        patches.append(torch.from_numpy(voxels)[None, None])  # (1, 1, Z, Y, X)
+        patches.append(torch.from_numpy(voxels))  # (Z, Y, X)
     patches.sort(key=lambda patch: -float(patch.std()))
-    freeze_statistics(model, patches[:PATCHES])
+    measure_statistics(model, patches[:PATCHES])
 
 
 def sample_places(shape: Sequence[int], stride: Shape) -> list[Region]:
