@@ -1,7 +1,7 @@
 """Statistics of a student's normalisations over patches of a volume, layer by layer with folded convolutions.
 
-What `freeze_statistics` measures, in a fifth of its time and memory: each patch goes through a layer on its own,
-and the sums of all of them, in double precision, fix the layer before the next one is computed.
+What `freeze_statistics` measures, in a fifth of its time: each patch goes through a layer on its own, and the
+sums of all of them, in double precision, fix the layer before the next one is computed.
 
 Notation: features are (z, y, x, C), contiguous.
 """
