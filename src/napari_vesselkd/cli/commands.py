@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from napari_vesselkd.cli.checkpoint_commands import checkpoints
 from napari_vesselkd.cli.console import Console
 from napari_vesselkd.cli.job_commands import finetune, jobs
 from napari_vesselkd.cli.options import (
@@ -44,7 +45,6 @@ app = App(
 )
 app.command(finetune)
 app.command(jobs)
-checkpoints = App(name="checkpoints", help="The models at hand: bundled ones and your own.")
 app.command(checkpoints)
 
 
@@ -81,9 +81,11 @@ def demo(
 
 @app.command(name="open")
 def open_(
-    *paths: Annotated[str, Parameter(help="Volumes to show; none opens an empty viewer.")],
+    *paths: Annotated[
+        str, Parameter(help="Volumes to show, or one PROJECT.vesselkd; none opens an empty viewer.")
+    ],
 ) -> None:
-    """Open napari with the VesselKD dock and these volumes.
+    """Open napari with the VesselKD dock and these volumes, or a project with everything that is in it.
 
     Example: vesselkd open brain.ome.zarr
     """
@@ -199,12 +201,21 @@ def synth(
 @app.command
 def segment(
     source: Source,
-    output: Annotated[str, Parameter(help="Labels to write: .ome.zarr (with pyramid), .tif or .nii.gz.")],
+    output: Annotated[
+        str,
+        Parameter(
+            help="Labels to write: .ome.zarr (with pyramid), .tif or .nii.gz; or PROJECT.vesselkd, which is "
+            "made if it is not there."
+        ),
+    ],
     /,
     *,
     checkpoint: Annotated[
         str | None,
-        Parameter(help="Name or path of a checkpoint. Default: the bundled one for the voxel size."),
+        Parameter(
+            help="Name or path of a checkpoint. Default: the one that the project uses, else the bundled one "
+            "for the voxel size."
+        ),
     ] = None,
     region: RegionText = None,
     level: Annotated[int | None, Parameter(help="Resolution level, 0 the finest. Default: 0.")] = None,
@@ -234,12 +245,12 @@ def segment(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Segment the vessels of a volume, block by block.
+    """Segment the vessels of a volume, block by block; in a project, corrections stay on top.
 
     Example: vesselkd segment brain.ome.zarr vessels.ome.zarr --region 0:64,0:512,0:512
     """
+    from napari_vesselkd.cli.segmenting import segment_into
     from napari_vesselkd.inference import SegmentConfig, SegmentFinished
-    from napari_vesselkd.inference import segment as task
     from napari_vesselkd.volume import open_volume
 
     chosen = build_config(
@@ -260,7 +271,7 @@ def segment(
     )
     console = Console(json, quiet)
     with open_volume(source, channel=channel, voxel_size_um=voxel_size(voxel_size_text)) as volume:
-        done = console.follow(task(volume, output, chosen), again=_go_on(restart))
+        done = console.follow(segment_into(volume, output, chosen), again=_go_on(restart))
     if isinstance(done, SegmentFinished):
         console.print(
             [
@@ -329,61 +340,6 @@ def mip(
     if isinstance(done, MipFinished):
         rows, columns = done.shape
         console.print([f"{done.output}: {columns} x {rows} pixels, region {done.region}"])
-
-
-@checkpoints.command(name="list")
-def list_(*, json: Json = False) -> None:
-    """List the checkpoints, one line each.
-
-    Example: vesselkd checkpoints list
-    """
-    from napari_vesselkd.cli.models import list_checkpoints
-
-    list_checkpoints(Console(json))
-
-
-@checkpoints.command
-def show(
-    name: Annotated[str, Parameter(help="Name or path of a checkpoint.")],
-    /,
-    *,
-    json: OneJson = False,
-) -> None:
-    """Show the card of a checkpoint: what it is, what it is for, where it comes from.
-
-    Example: vesselkd checkpoints show student-isotropic
-    """
-    from napari_vesselkd.cli.models import show_checkpoint
-
-    show_checkpoint(name, Console(json))
-
-
-@checkpoints.command
-def export(
-    name: Annotated[str, Parameter(help="Name or path of a checkpoint.")],
-    target: Annotated[str, Parameter(help="Folder, or path ending in .safetensors.")],
-    /,
-) -> None:
-    """Copy a checkpoint's two files (weights and card) to where others can take them.
-
-    Example: vesselkd checkpoints export student-isotropic /tmp/models
-    """
-    from napari_vesselkd.checkpoints import CheckpointRegistry
-
-    Console().print([str(CheckpointRegistry().export(name, target))])
-
-
-@checkpoints.command(name="import")
-def import_(
-    path: Annotated[str, Parameter(help="The .safetensors file, with its .json card beside it.")], /
-) -> None:
-    """Check a checkpoint and copy it into your own folder of checkpoints.
-
-    Example: vesselkd checkpoints import /tmp/models/mine.safetensors
-    """
-    from napari_vesselkd.checkpoints import CheckpointRegistry
-
-    Console().print([str(CheckpointRegistry().import_(path).path)])
 
 
 def _go_on(restart: bool) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from napari_vesselkd.cli.console import clock, columns
-from napari_vesselkd.jobs import JobStatus, RunFolder
+from napari_vesselkd.jobs import JobState, JobStatus, RunFolder
 from napari_vesselkd.reports import Notice, Progress, Report
 
 RESULTS = ("FinetuneFinished", "Judgement")
@@ -22,9 +22,11 @@ class Steps(Progress):
 
 
 def how_far(status: JobStatus) -> str:
-    """Return " after 120 of 300 steps"; empty before the first."""
+    """Return " after 120 of 300 steps"; empty before the first, and at the end."""
     progress = status.progress
-    return "" if progress is None else f" after {progress['done']} of {progress['total']} {progress['unit']}"
+    if progress is None or status.state is JobState.FINISHED:
+        return ""
+    return f" after {progress['done']} of {progress['total']} {progress['unit']}"
 
 
 def results(run: RunFolder) -> dict[str, Mapping[str, Any]]:
@@ -56,7 +58,7 @@ def gate_lines(judgement: Mapping[str, Any]) -> list[str]:
     text = f"{str(judgement['verdict']).capitalize()}: {judgement['text']}."
     if judgement["verdict"] == NO_VERDICT:
         return [text]
-    rows: list[tuple[str, ...]] = [("HELD-OUT BLOCK", "DICE", "NEW", "CLDICE", "NEW", "")]
+    rows: list[tuple[str, ...]] = [("HELD-OUT BLOCK", "DICE NOW", "NEW", "CLDICE NOW", "NEW", "")]
     worst = (judgement["worst"] or {}).get("region")
     for block in judgement["blocks"]:
         name = f"{block['number']}  {block['region']}"

@@ -14,7 +14,11 @@ FIRST_LOOK_MS = 500
 
 
 def open_viewer(
-    paths: Sequence[str | Path] = (), *, run_demo: bool = False, output: str | Path | None = None
+    paths: Sequence[str | Path] = (),
+    *,
+    run_demo: bool = False,
+    output: str | Path | None = None,
+    project: str | Path | None = None,
 ) -> None:
     """Open napari with the dock and these volumes; returns when the window is closed.
 
@@ -26,6 +30,8 @@ def open_viewer(
         Open the sample phantom and segment it at once, with its score against the ground truth at the end.
     output : path, optional
         Where the demo writes its labels; by default where the dock says.
+    project : path, optional
+        To open in the dock, with its image and layers.
 
     Raises
     ------
@@ -34,13 +40,17 @@ def open_viewer(
     """
     import napari
 
-    viewer, _ = make_viewer(paths, run_demo=run_demo, output=output)
+    viewer, _ = make_viewer(paths, run_demo=run_demo, output=output, project=project)
     napari.run()
     del viewer
 
 
 def make_viewer(
-    paths: Sequence[str | Path] = (), *, run_demo: bool = False, output: str | Path | None = None
+    paths: Sequence[str | Path] = (),
+    *,
+    run_demo: bool = False,
+    output: str | Path | None = None,
+    project: str | Path | None = None,
 ) -> tuple[Any, Any]:
     """Return a viewer with the dock and these volumes, and the dock; see `open_viewer`."""
     import napari
@@ -53,6 +63,8 @@ def make_viewer(
         add = viewer.add_labels if kind == "labels" else viewer.add_image
         add(data, **kwargs)
     dock = show_dock(viewer)
+    if project is not None:
+        dock.session.open(project)
     if run_demo:
         viewer.open_sample(PLUGIN, DEMO_SAMPLE)
         QTimer.singleShot(FIRST_LOOK_MS, lambda: _start_demo(dock, output))
