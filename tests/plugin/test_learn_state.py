@@ -40,7 +40,7 @@ def draw(lesson, job=None, form=LearnForm(), **more):  # noqa: B008 (frozen)
 def test_it_says_what_it_learns_from_what_is_held_out_and_where_it_begins(lesson):
     picture = draw(lesson)
     assert picture.lesson == (
-        "3 accepted blocks with 42 k vessel and 690 k background voxels; 1 more held out, to compare on."
+        "3 accepted blocks with 42 k vessel and 690 k background voxels; 1 more held out for the comparison."
     )
     assert "comes with the package" in picture.parent
     assert "finetune-002" in draw(replace(lesson, current="finetune-002")).parent

@@ -256,7 +256,7 @@ def test_promote_uses_the_new_one_and_one_click_leads_back(learner, project):
     assert not learner.gate.promote.isEnabled()
     listed = [(one.name, one.current) for one in learner.panel.checkpoints.entries]
     assert listed == [("brain-001", True), ("auto", False)]
-    assert "2 blocks · clDice 0.880" in learner.panel.checkpoints.entries[0].detail
+    assert "2 blocks\nclDice 0.880" in learner.panel.checkpoints.entries[0].detail
     learner.panel.checkpoints.list.setCurrentRow(1)
     learner.click(learner.panel.checkpoints.use)
     learner.settle()

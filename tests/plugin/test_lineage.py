@@ -27,7 +27,7 @@ def test_before_any_promotion_the_one_of_the_package_is_current():
 def test_a_line_names_parent_blocks_score_and_date():
     made = card("b", "2026-11-21T08:12:00", parent="student-isotropic", training_blocks=[1, 3, 4])
     text = describe(made, {"cldice": [0.85, 0.881]})
-    assert text == "from student-isotropic · 3 blocks · clDice 0.881 · 21 Nov 08:12"
+    assert text == "from student-isotropic · 3 blocks\nclDice 0.881 · 21 Nov 08:12"
 
 
 def test_a_card_that_says_little_gives_a_short_line():

@@ -75,7 +75,8 @@ class CheckpointList(QWidget):
         row.setToolTip(entry.detail)
         row.setStyleSheet("background: transparent;")
         item = QListWidgetItem()
-        item.setSizeHint(QSize(0, row.sizeHint().height()))
+        lines_shown = 1 + len(entry.detail.splitlines())
+        item.setSizeHint(QSize(0, lines_shown * (self.list.fontMetrics().lineSpacing() + 2) + 10))
         self.list.addItem(item)
         self.list.setItemWidget(item, row)
 

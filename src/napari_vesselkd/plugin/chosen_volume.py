@@ -75,8 +75,13 @@ def nearest_folder(path: Path) -> Path:
 def describe_chosen(chosen: Chosen) -> str:
     """Return ``96 × 256 × 256 · uint16 · 3 × 1.6 × 1.6 µm``."""
     shape = " × ".join(str(size) for size in chosen.shape)
-    millimetres = chosen.voxel_size_known and min(chosen.voxel_size_um) >= 100
-    size = " × ".join(f"{value / (1000 if millimetres else 1):.3g}" for value in chosen.voxel_size_um)
-    unit = ("mm" if millimetres else "µm") if chosen.voxel_size_known else "(voxel size not known)"
     levels = f" · {chosen.levels} levels" if chosen.levels > 1 else ""
-    return f"{shape} · {chosen.dtype} · {size} {unit}{levels}"
+    return f"{shape} · {chosen.dtype} · {_describe_size(chosen)}{levels}"
+
+
+def _describe_size(chosen: Chosen) -> str:
+    if not chosen.voxel_size_known:
+        return "voxel size not known: type it below"
+    millimetres = min(chosen.voxel_size_um) >= 100
+    size = " × ".join(f"{value / (1000 if millimetres else 1):.3g}" for value in chosen.voxel_size_um)
+    return f"{size} {'mm' if millimetres else 'µm'}"

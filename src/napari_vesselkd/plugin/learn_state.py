@@ -158,7 +158,9 @@ def describe_lesson(lesson: Lesson) -> str:
     if lesson.path is None or lesson.training + lesson.held_out == 0:
         return ""
     vessel, background = (describe_count(count).rstrip() for count in (lesson.vessel, lesson.background))
-    held = f"{lesson.held_out} more held out, to compare on" if lesson.held_out else "none is held out yet"
+    held = (
+        f"{lesson.held_out} more held out for the comparison" if lesson.held_out else "none is held out yet"
+    )
     blocks = f"{lesson.training} accepted block{'s' if lesson.training != 1 else ''}"
     return f"{blocks} with {vessel} vessel and {background} background voxels; {held}."
 

@@ -68,7 +68,7 @@ def entries(
 ) -> tuple[Entry, ...]:
     """Return the list, newest first, the one that comes with the package last."""
     own = sorted(cards, key=lambda card: card.created, reverse=True)
-    first = Entry(AUTO, bundled, "comes with the package, chosen by the voxel size", current == AUTO)
+    first = Entry(AUTO, bundled, "comes with the package", current == AUTO)
     listed = [
         Entry(card.name, card.name, describe(card, scores.get(card.name, {})), current == card.name)
         for card in own
@@ -77,17 +77,17 @@ def entries(
 
 
 def describe(card: "CheckpointCard", scores: Mapping[str, Any]) -> str:
-    """Return ``from student-isotropic · 5 blocks · clDice 0.872 · 21 Nov 08:12``."""
+    """Return ``from student-isotropic · 5 blocks`` and, on the next line, ``clDice 0.872 · 21 Nov 08:12``."""
     lineage = card.lineage
     parent = lineage.get("parent")
     count = training_blocks(lineage)
-    parts = [
+    origin = (
         f"from {_name(parent)}" if parent else "",
         f"{count} block{'s' if count != 1 else ''}" if count is not None else "",
-        f"clDice {scores['cldice'][1]:.3f}" if "cldice" in scores else "",
-        _date(card.created),
-    ]
-    return " · ".join(part for part in parts if part)
+    )
+    result = (f"clDice {scores['cldice'][1]:.3f}" if "cldice" in scores else "", _date(card.created))
+    lines = (" · ".join(filter(None, parts)) for parts in (origin, result))
+    return "\n".join(filter(None, lines))
 
 
 def training_blocks(lineage: Mapping[str, Any]) -> int | None:
