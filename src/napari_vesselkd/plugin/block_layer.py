@@ -19,7 +19,7 @@ from napari_vesselkd.geometry import Region
 from napari_vesselkd.labels import BlockEdit
 from napari_vesselkd.plugin.failure import Failure, describe_failure
 from napari_vesselkd.plugin.layers import KEY, STUDENT, Shown, find_layer, transform_like
-from napari_vesselkd.plugin.project_layers import CORRECTION_COLOURS, CORRECTIONS
+from napari_vesselkd.plugin.project_layers import CORRECTION_COLOURS, CORRECTIONS, remove_layer
 from napari_vesselkd.plugin.workers import Task, run
 
 BLOCK = "vesselkd: block"
@@ -162,7 +162,7 @@ class BlockLayer(QObject):
                 self.layer.name = f"block {self.number}, not saved"
                 self.layer.metadata = {}
             else:
-                self._viewer.layers.remove(self.layer)
+                remove_layer(self._viewer, self.layer)
         _show(self._viewer, self._hidden)
 
     def release(self) -> None:

@@ -18,6 +18,16 @@ def open_look(viewer: Viewer) -> None:
     show_dock(viewer).show_tab("Look")
 
 
+def open_correct(viewer: Viewer) -> None:
+    """Open the dock at Correct."""
+    show_dock(viewer).show_tab("Correct")
+
+
+def open_learn(viewer: Viewer) -> None:
+    """Open the dock at Learn."""
+    show_dock(viewer).show_tab("Learn")
+
+
 def show_dock(viewer: Any) -> Any:
     """Return this viewer's VesselKD dock, opened if it was not."""
     dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, DOCK, tabify=True)

@@ -55,14 +55,18 @@ def make_viewer(
     """Return a viewer with the dock and these volumes, and the dock; see `open_viewer`."""
     import napari
 
-    from napari_vesselkd.plugin.reader import read
+    from napari_vesselkd.plugin.reader import is_project, read
 
-    layers = [data for path in paths for data in read(str(path))]
+    projects = [path for path in paths if is_project(Path(path))]
+    project = project if project is not None or not projects else projects[0]
+    layers = [data for path in paths if path not in projects for data in read(str(path))]
     viewer = napari.Viewer(title="napari-vesselkd")
     for data, kwargs, kind in layers:
         add = viewer.add_labels if kind == "labels" else viewer.add_image
         add(data, **kwargs)
     dock = show_dock(viewer)
+    if project is not None:
+        dock.session.open(project)
     if project is not None:
         dock.session.open(project)
     if run_demo:

@@ -75,7 +75,18 @@ def hide_project(viewer: Any, project: Project) -> None:
     for layer in list(viewer.layers):
         handle = shown_by(layer)
         if handle is not None and handle.store is not None and project.path in handle.store.path.parents:
-            viewer.layers.remove(layer)
+            remove_layer(viewer, layer)
+
+
+def remove_layer(viewer: Any, layer: Any) -> None:
+    """Remove a layer and draw at once.
+
+    After two Labels layers removed without a frame between them, vispy crashes when the next one is drawn
+    (napari 0.9.2, Mesa's llvmpipe).
+    """
+    viewer.layers.remove(layer)
+    with suppress(AttributeError, RuntimeError):  # a viewer without a window, or on its way out
+        viewer.window._qt_viewer.canvas.native.repaint()
 
 
 def levels_shown(viewer: Any, image: Any) -> list[tuple[LiveLevel, ...]]:

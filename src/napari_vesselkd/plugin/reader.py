@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from napari_vesselkd.errors import ProjectError
 from napari_vesselkd.geometry import Shape
 from napari_vesselkd.plugin.layers import KEY, LABEL_COLOURS, Shown
 from napari_vesselkd.plugin.live_level import LiveLevel
 from napari_vesselkd.volume import Volume, open_volume
 
 LayerData = tuple[Any, dict[str, Any], str]
-Reader = Callable[[str | Sequence[str]], list[LayerData]]
+Reader = Callable[[str | Sequence[str]], list[Any]]
 
 FILE_ENDINGS = (".tif", ".tiff", ".nii", ".nii.gz", ".h5", ".hdf5", ".mha", ".mhd", ".nrrd")
 ZARR_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
@@ -44,7 +45,33 @@ def get_reader(path: str | Sequence[str]) -> Reader | None:
         if len(path) != 1:
             return None
         path = path[0]
+    if is_project(Path(path)):
+        return open_project
     return read if _is_volume(Path(path)) else None
+
+
+def is_project(path: Path) -> bool:
+    """Return whether `path` is called a project; whether it is one is said when it is opened."""
+    return path.name.endswith(".vesselkd") and path.is_dir()
+
+
+def open_project(path: str | Path | Sequence[str]) -> list[Any]:
+    """Open a project in the dock of the current viewer: what File > Open and drag and drop do.
+
+    The dock adds the layers; napari gets none from here.
+    """
+    from napari import current_viewer
+    from qtpy.QtCore import QTimer
+
+    from napari_vesselkd.plugin.commands import show_dock
+
+    project = Path(path if isinstance(path, (str, os.PathLike)) else path[0])
+    viewer = current_viewer()
+    if viewer is None:
+        raise ProjectError("A project opens in a viewer's dock, and there is no viewer", value=project)
+    dock = show_dock(viewer)
+    QTimer.singleShot(0, lambda: dock.session.open(project))
+    return [(None,)]
 
 
 def read(path: str | Sequence[str]) -> list[LayerData]:
