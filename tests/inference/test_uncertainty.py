@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_vesselkd.geometry import Region
-from napari_vesselkd.inference.uncertainty import entropy_sample, mean_per_cell, sample_box
+from napari_vesselkd.inference import Backend, Predictor
+from napari_vesselkd.inference.uncertainty import entropy_sample, every_second, mean_per_cell, sample_box
+from napari_vesselkd.models import Student, StudentConfig, folding, freeze_statistics
 
 SHAPE, CELL = (21, 34, 40), (8, 9, 16)
 
@@ -51,3 +55,36 @@ def test_the_mean_is_that_of_the_even_voxels_of_each_cell(target):
             np.testing.assert_allclose(found[index], values.mean(), rtol=1e-5)
         else:
             assert np.isnan(found[index])
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        "torch",
+        "openvino",
+        pytest.param(
+            "onednn", marks=pytest.mark.skipif(not folding.is_at_hand(), reason="needs oneDNN on x86")
+        ),
+    ],
+)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("stem", [(2, 2, 2), (1, 2, 2), (3, 2, 1)])
+def test_labels_and_sample_of_one_pass_are_those_of_the_logits(engine, precision, stem):
+    torch.manual_seed(0)
+    model = Student(StudentConfig(widths=(4, 8), stem_stride=stem, strides=(2, 2))).eval()
+    shape = tuple(16 * side for side in stem)
+    freeze_statistics(model, [torch.rand(1, 1, *shape)])
+    predictor = Predictor(model, 1.5, Backend("cpu", precision, engine))
+    voxels = np.random.default_rng(0).random(shape, np.float32)
+    plan = predictor.student.plan(shape)
+    context = predictor.context(voxels)
+    logits = predictor.logits(voxels, context, plan)
+    threshold = float(1 / (1 + np.exp(-np.median(logits))))
+    expected = predictor.labels(voxels, context, plan, threshold)
+    assert 0.2 < expected.mean() < 0.8
+    for first in ((0, 0, 0), (1, 0, 0), (1, 0, 1)):
+        if any(low and not side % 2 for low, side in zip(first, stem, strict=True)):
+            continue  # a core begins at a multiple of the cell
+        labels, sample = predictor.labels_and_sample(voxels, context, plan, threshold, first)
+        np.testing.assert_array_equal(labels, expected)
+        np.testing.assert_allclose(sample, every_second(logits, first), atol=1e-6)

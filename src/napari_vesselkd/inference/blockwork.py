@@ -21,7 +21,7 @@ from napari_vesselkd.errors import DeviceError
 from napari_vesselkd.geometry import Region, Shape, as_shape
 from napari_vesselkd.inference.context import ContextStore
 from napari_vesselkd.inference.predictor import Predictor, logit, sigmoid
-from napari_vesselkd.inference.uncertainty import STEP, entropy_sample, sample_box
+from napari_vesselkd.inference.uncertainty import entropy, entropy_sample, first_even, sample_box
 from napari_vesselkd.models.streaming import BlockPlan
 from napari_vesselkd.volume import IntensityWindow, Volume
 
@@ -216,7 +216,7 @@ class BlockWork:
             return self._forward(job, voxels, context)
         digest = hashlib.blake2b(context.data).digest()
         block = cast(Block, job.block)
-        even = tuple(low % STEP for low in block.target.start)
+        even = first_even(block.target)
         key = (value, voxels.shape, digest, context.shape, plan.levels, plan.head, block.target_in_core, even)
         found = self._remembered(key, lambda: _compact(self._forward(job, voxels, context)))
         return cast(Prediction, found)
@@ -225,13 +225,18 @@ class BlockWork:
         plan = cast(BlockPlan, job.plan)
         block = cast(Block, job.block)
         inside = block.target_in_core.slices
-        if not self.probability and not self.uncertainty:
+        if self.probability:
+            logits = self.predictor.logits(voxels, context, plan)[inside]
+            labels = (logits >= np.float32(logit(self.threshold))).view(np.uint8)
+            bits = entropy_sample(logits, block.target) if self.uncertainty else None
+            return Prediction(labels, np.rint(sigmoid(logits) * 255).astype(np.uint8), bits)
+        if not self.uncertainty:
             return Prediction(self.predictor.labels(voxels, context, plan, self.threshold)[inside], None)
-        logits = self.predictor.logits(voxels, context, plan)[inside]
-        labels = (logits >= np.float32(logit(self.threshold))).view(np.uint8)
-        probability = np.rint(sigmoid(logits) * 255).astype(np.uint8) if self.probability else None
-        entropy = entropy_sample(logits, block.target) if self.uncertainty else None
-        return Prediction(labels, probability, entropy)
+        labels, sample = self.predictor.labels_and_sample(
+            voxels, context, plan, self.threshold, first_even(block.core)
+        )
+        part = sample_box(block.target).relative_to(sample_box(block.core).start).slices
+        return Prediction(labels[inside], None, entropy(sample[part]))
 
     def _in_parts(self, job: Job, voxels: Floats | None) -> Prediction:
         block = cast(Block, job.block)
@@ -241,7 +246,7 @@ class BlockWork:
         labels = np.empty(block.target.shape, np.uint8)
         probability = np.empty(block.target.shape, np.uint8) if self.probability else None
         sample = sample_box(block.target)
-        entropy = np.empty(sample.shape, np.float32) if self.uncertainty else None
+        bits = np.empty(sample.shape, np.float32) if self.uncertainty else None
         for part in parts:
             smaller = self._job(part)
             found = self.predict(smaller, self._part_of(job, smaller, voxels))
@@ -249,10 +254,10 @@ class BlockWork:
             labels[place] = found.labels
             if probability is not None:
                 probability[place] = cast(Bytes, found.probability)
-            if entropy is not None:
+            if bits is not None:
                 place = sample_box(part.target).relative_to(sample.start).slices
-                entropy[place] = cast(Floats, found.entropy)
-        return Prediction(labels, probability, entropy)
+                bits[place] = cast(Floats, found.entropy)
+        return Prediction(labels, probability, bits)
 
     def _part_of(self, job: Job, part: Job, voxels: Floats | None) -> Floats | None:
         if voxels is None:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from napari_vesselkd.geometry import Shape
 from napari_vesselkd.inference.devices import Backend
 from napari_vesselkd.inference.memory import is_out_of_memory, keep_freed_memory
+from napari_vesselkd.inference.uncertainty import every_second, every_second_of_cells, sample_of_cells
 from napari_vesselkd.models.folding import FoldedConvolution, is_at_hand, upsampled_onto
 from napari_vesselkd.models.streaming import BlockPlan, StreamingStudent
 
@@ -78,6 +79,19 @@ class OneDnnEngine:
         least = least_at(threshold, self.dtype)
         cells = _guarded(lambda: self._decode(voxels, context, plan) >= least)
         return self._in_place(_as_array(cells).view(np.uint8))
+
+    def labels_and_sample(
+        self, voxels: Floats, context: Floats, plan: BlockPlan, threshold: float, first: Shape
+    ) -> tuple[npt.NDArray[np.uint8], Floats]:
+        """See `Engine.labels_and_sample`."""
+        least, stem = least_at(threshold, self.dtype), self.strides.stem
+        cells = _guarded(lambda: self._decode(voxels, context, plan))
+        labels = self._in_place(_as_array(cells >= least).view(np.uint8))
+        unfolded = cells.reshape(*cells.shape[:2], -1, *stem)
+        part = every_second_of_cells(unfolded, first)
+        if part is None:
+            return labels, every_second(self._in_place(_as_array(cells.float())), first)
+        return labels, sample_of_cells(_as_array(part.float()))
 
     def _one(self, convolution: nn.Module, slope: float | None = None) -> FoldedConvolution:
         return FoldedConvolution(cast(nn.Conv3d, convolution), slope, self.dtype)

@@ -17,6 +17,7 @@ from torch import nn
 from napari_vesselkd.geometry import Shape
 from napari_vesselkd.inference.devices import Backend, openvino_core
 from napari_vesselkd.inference.memory import is_out_of_memory, return_freed_memory
+from napari_vesselkd.inference.uncertainty import every_second, every_second_of_cells, sample_of_cells
 from napari_vesselkd.models.streaming import BlockPlan, StreamingStudent
 
 Node = Any
@@ -64,6 +65,18 @@ class OpenVinoEngine:
         """See `Engine.labels`."""
         cells = self._run("block", voxels[None, None], context[None], crop_bounds(plan))
         return _in_place((cells >= np.float32(threshold)).view(np.uint8), self.student.strides.stem)
+
+    def labels_and_sample(
+        self, voxels: Floats, context: Floats, plan: BlockPlan, threshold: float, first: Shape
+    ) -> tuple[npt.NDArray[np.uint8], Floats]:
+        """See `Engine.labels_and_sample`."""
+        stem = self.student.strides.stem
+        cells = self._run("block", voxels[None, None], context[None], crop_bounds(plan))
+        labels = _in_place((cells >= np.float32(threshold)).view(np.uint8), stem)
+        part = every_second_of_cells(cells.reshape(*cells.shape[:3], *stem), first)
+        if part is None:
+            return labels, every_second(_in_place(cells, stem), first)
+        return labels, sample_of_cells(part)
 
     def _run(self, kind: str, *inputs: npt.NDArray[Any]) -> Any:
         """Return the graph's output without its batch axis; the next pass reuses its memory."""

@@ -38,6 +38,12 @@ class Engine(Protocol):
         """Return 1 where the logits are at least `threshold`, else 0; otherwise as `logits`."""
         ...
 
+    def labels_and_sample(
+        self, voxels: Floats, context: Floats, plan: BlockPlan, threshold: float, first: Shape
+    ) -> tuple[npt.NDArray[np.uint8], Floats]:
+        """Return the labels, and the logits of every second voxel (z, y, x) from the `first` on."""
+        ...
+
 
 class Predictor:
     """A checkpoint's model, ready to predict blocks.
@@ -106,6 +112,15 @@ class Predictor:
         """Return 1 where the probability is at least `threshold`, else 0; otherwise as `logits`."""
         self.forwards += 1
         return self.engine.labels(voxels, context, plan, logit(threshold) * self.temperature)
+
+    def labels_and_sample(
+        self, voxels: Floats, context: Floats, plan: BlockPlan, threshold: float, first: Shape
+    ) -> tuple[npt.NDArray[np.uint8], Floats]:
+        """Return labels, and the calibrated logits of every second voxel (z, y, x) from the `first` on."""
+        self.forwards += 1
+        least = logit(threshold) * self.temperature
+        labels, sample = self.engine.labels_and_sample(voxels, context, plan, least, first)
+        return labels, sample / np.float32(self.temperature)
 
     def probability(self, volume: Floats) -> Floats:
         """Return the probability of vessel in [0, 1] of a whole small volume (z, y, x) in [0, 1].

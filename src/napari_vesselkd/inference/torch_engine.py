@@ -10,8 +10,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from napari_vesselkd.geometry import Shape
 from napari_vesselkd.inference.devices import Backend
 from napari_vesselkd.inference.memory import is_out_of_memory, keep_freed_memory
+from napari_vesselkd.inference.uncertainty import every_second
 from napari_vesselkd.models.streaming import BlockPlan, StreamingStudent
 
 Floats = npt.NDArray[np.float32]
@@ -53,6 +55,13 @@ class TorchEngine:
     ) -> npt.NDArray[np.uint8]:
         """See `Engine.labels`."""
         return (self.logits(voxels, context, plan) >= np.float32(threshold)).view(np.uint8)
+
+    def labels_and_sample(
+        self, voxels: Floats, context: Floats, plan: BlockPlan, threshold: float, first: Shape
+    ) -> tuple[npt.NDArray[np.uint8], Floats]:
+        """See `Engine.labels_and_sample`."""
+        logits = self.logits(voxels, context, plan)
+        return (logits >= np.float32(threshold)).view(np.uint8), every_second(logits, first)
 
     def _on_device(self, array: Floats) -> Tensor:
         return torch.from_numpy(array).to(self.device, non_blocking=True)[None]

@@ -23,6 +23,36 @@ def sample_box(target: Region) -> Region:
     return Region(start, as_shape([-(-high // STEP) for high in target.stop]))
 
 
+def first_even(box: Region) -> Shape:
+    """Return the first voxel of `box`, counted from its start, of a sample: 0 or 1 along each axis."""
+    return as_shape([low % STEP for low in box.start])
+
+
+def every_second(logits: Floats, first: Shape) -> Floats:
+    """Return a sample of logits (z, y, x) from its `first` voxel on."""
+    z, y, x = (slice(low, None, STEP) for low in first)
+    return logits[z, y, x]
+
+
+def every_second_of_cells(cells: Any, first: Shape) -> Any | None:
+    """Do the same with what a net gives: cells of voxels, (z, y, x, cz, cy, cx), without moving the others.
+
+    Returns the part of `cells` that is the sample, or None where a side of a cell is odd and not 1.
+    """
+    index = [slice(None)] * 6
+    for axis, side in enumerate(cells.shape[3:]):
+        if side > 1 and side % STEP:
+            return None
+        index[axis + 3 if side > 1 else axis] = slice(first[axis], None, STEP)
+    return cells[tuple(index)]
+
+
+def sample_of_cells(part: npt.NDArray[Any]) -> Floats:
+    """Put the voxels of what `every_second_of_cells` gives to their places, (z, y, x)."""
+    z, y, x, cz, cy, cx = part.shape
+    return part.transpose(0, 3, 1, 4, 2, 5).reshape(z * cz, y * cy, x * cx)
+
+
 def entropy_sample(logits: Floats, target: Region) -> Floats:
     """Return the entropy in bits, 0..1, of every second voxel of a block.
 
@@ -38,8 +68,12 @@ def entropy_sample(logits: Floats, target: Region) -> Floats:
     ndarray of float32, (z, y, x)
         -p log2 p - (1 - p) log2 (1 - p), of the shape of `sample_box`.
     """
-    z, y, x = (slice(low % STEP, None, STEP) for low in target.start)
-    size = np.abs(logits[z, y, x])  # entropy is even; for large logits it is exp(-size) * (1 + size)
+    return entropy(every_second(logits, first_even(target)))
+
+
+def entropy(logits: Floats) -> Floats:
+    """Return the entropy in bits of each probability sigmoid(logit)."""
+    size = np.abs(logits)  # entropy is even; for large logits it is exp(-size) * (1 + size)
     small = np.exp(-size)
     bits = (np.log1p(small) + size * small / (1 + small)) / np.float32(np.log(2))
     return cast(Floats, bits)
