@@ -11,6 +11,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
+import napari_vesselkd.inference  # noqa: F401 (here, as the dock's workers load it with little priority)
 from fake_learning import accept, allow, make_project, use_fake_job
 from napari_vesselkd import jobs
 from napari_vesselkd.project import Project
