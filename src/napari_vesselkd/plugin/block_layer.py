@@ -7,6 +7,7 @@ whatever else changes it. What the disk refuses stays in the layer and is tried 
 Notation: voxels are (z, y, x) uint8, 0 unlabelled, 1 background, 2 vessel; a 2D image's block is one slice.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,18 +15,19 @@ from app_model.types import KeyCode, KeyMod
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_vesselkd.errors import InvalidInputError, ProjectError, VesselKDError
+from napari_vesselkd.errors import InvalidInputError, OutputError, ProjectError, VesselKDError
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.labels import BlockEdit
 from napari_vesselkd.plugin.failure import Failure, describe_failure
 from napari_vesselkd.plugin.layers import KEY, STUDENT, Shown, find_layer, transform_like
-from napari_vesselkd.plugin.project_layers import CORRECTION_COLOURS, CORRECTIONS, remove_layer
+from napari_vesselkd.plugin.project_layers import CORRECTION_COLOURS, CORRECTIONS
 from napari_vesselkd.plugin.workers import Task, run
 
 BLOCK = "vesselkd: block"
 SAVE_MS = 400
 UNLABELLED, BACKGROUND, VESSEL = 0, 1, 2
 BRUSH = 4
+RETRIED = "It stays in the layer, and is saved by itself as soon as the disk takes it: make room on it"
 VALUES_SAID = "A block has the labels 0 (unlabelled), 1 (background) and 2 (vessel) only."
 
 
@@ -162,7 +164,7 @@ class BlockLayer(QObject):
                 self.layer.name = f"block {self.number}, not saved"
                 self.layer.metadata = {}
             else:
-                remove_layer(self._viewer, self.layer)
+                self._viewer.layers.remove(self.layer)
         _show(self._viewer, self._hidden)
 
     def release(self) -> None:
@@ -237,6 +239,8 @@ class BlockLayer(QObject):
 
     def _refused(self, error: VesselKDError) -> None:
         failure = describe_failure(error)
+        if isinstance(error, OutputError):
+            failure = replace(failure, remedy=RETRIED)
         self._invalid = isinstance(error, InvalidInputError)
         if self.failure is None or self.failure.headline != failure.headline:
             self.failure = failure

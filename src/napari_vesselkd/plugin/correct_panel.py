@@ -71,7 +71,7 @@ class CorrectPanel(QWidget):
         self.side.setToolTip("Side of a block, of the list too; clipped at the border of the volume")
         self.region = RegionPicker(viewer)
         self.region.choice.setVisible(False)
-        self.region.choose(Where.BOX)
+        self.where.changed.connect(self._follow_choice)
         self.here = Fact()
         self.edit = self._button("edit", None)
         self._edit_key = QShortcut(QKeySequence(keymap.EDIT_HERE.keys), self.edit)
@@ -106,6 +106,14 @@ class CorrectPanel(QWidget):
         self.here.show_text(picture.here, problem=picture.here_is_problem)
         self.region.setVisible(self.where.chosen == BOX)
         self._paint_block(picture)
+
+    def put_away_box(self) -> None:
+        """Go back to the middle of the view; the drawn box is taken out of the viewer."""
+        self.where.choose(HERE)
+        self._follow_choice(HERE)
+
+    def _follow_choice(self, chosen: str) -> None:
+        self.region.choose(Where.BOX if chosen == BOX else Where.VIEW)
 
     def _paint_block(self, picture: CorrectPicture) -> None:
         self.title.setText(picture.block_title)

@@ -168,8 +168,8 @@ def draw_correct(
         edit=_button(
             "Edit this region", left or _why_not_here(here), "Open this region as a block to paint on"
         ),
-        here=_here(here),
-        here_is_problem=bool(_why_not_here(here)) and not locked,
+        here="" if locked else _here(here),
+        here_is_problem=bool(_why_not_here(here)),
         block_title="No block is open" if work is None else f"Block {work.number}",
         block_fact="" if work is None else describe_block(work.region),
         block_visible=work is not None,

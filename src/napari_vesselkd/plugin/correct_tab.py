@@ -276,6 +276,7 @@ class CorrectTab(QWidget):
             self._paint()
             return
         self._close_block()
+        self.panel.put_away_box()
         self.block = BlockLayer(self._viewer, self._session.layer, edit, brush=self._brush)
         self.block.changed.connect(self._paint)
         self.block.removed.connect(self._block_removed)

@@ -10,7 +10,6 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QFileDialog,
-    QFrame,
     QHBoxLayout,
     QLabel,
     QPushButton,
@@ -181,9 +180,6 @@ class ProjectBar(QWidget):
         for widget in (self.fact, self.error, self.notices):
             column.addWidget(widget)
         column.addLayout(helps)
-        rule = QFrame()
-        rule.setFrameShape(QFrame.Shape.HLine)
-        column.addWidget(rule)
 
 
 class Elided(QLabel):

@@ -59,34 +59,22 @@ def open_labels(project: Project) -> ProjectLabels:
 
 
 def show_project(viewer: Any, labels: ProjectLabels, image: Any) -> None:
-    """Show the label images of a project over its image; layers that show them already stay as they are."""
+    """Show the label images of a project over its image, in the layers that showed them before."""
     for name, store, live in labels.stores:
-        layer = find_layer(viewer, name, image)
-        handle = None if layer is None else shown_by(layer)
-        if handle is not None and handle.store is not None and handle.store.path == store.path:
-            layer.refresh()
-            continue
         colours = CORRECTION_COLOURS if name == CORRECTIONS else None
-        show_labels(viewer, store, image, live=live, name=name, colours=colours)
+        show_labels(viewer, store, image, live=live, name=name, colours=colours).visible = True
 
 
 def hide_project(viewer: Any, project: Project) -> None:
-    """Remove the layers that show label images inside the project's folder."""
-    for layer in list(viewer.layers):
+    """Hide the layers that show label images inside the project's folder.
+
+    They are not removed: where several Labels layers are removed one after the other, vispy crashes when the
+    next one is drawn (napari 0.9.2, seen with Mesa's llvmpipe). Opened again, the project shows them again.
+    """
+    for layer in viewer.layers:
         handle = shown_by(layer)
         if handle is not None and handle.store is not None and project.path in handle.store.path.parents:
-            remove_layer(viewer, layer)
-
-
-def remove_layer(viewer: Any, layer: Any) -> None:
-    """Remove a layer and draw at once.
-
-    After two Labels layers removed without a frame between them, vispy crashes when the next one is drawn
-    (napari 0.9.2, Mesa's llvmpipe).
-    """
-    viewer.layers.remove(layer)
-    with suppress(AttributeError, RuntimeError):  # a viewer without a window, or on its way out
-        viewer.window._qt_viewer.canvas.native.repaint()
+            layer.visible = False
 
 
 def levels_shown(viewer: Any, image: Any) -> list[tuple[LiveLevel, ...]]:

@@ -23,7 +23,7 @@ class ReviewList(QTreeWidget):
         self._rows: tuple[Row, ...] = ()
         self._icons = {kind: _dot(colour) for kind, colour in COLOURS.items()}
         self.setColumnCount(3)
-        self.setHeaderLabels(["State", "Starts at z · y · x", "Uncertainty"])
+        self.setHeaderLabels(["State", "z · y · x", "Unsure"])
         self.headerItem().setToolTip(
             2, "Mean entropy of the prediction in the block, in bits: 0 sure, 1 a guess"
         )
@@ -34,7 +34,7 @@ class ReviewList(QTreeWidget):
         self.setMinimumHeight(150)
         header = self.header()
         header.setStretchLastSection(False)
-        for column, how in enumerate(("ResizeToContents", "Stretch", "ResizeToContents")):
+        for column, how in enumerate(("Stretch", "ResizeToContents", "ResizeToContents")):
             header.setSectionResizeMode(column, getattr(QHeaderView.ResizeMode, how))
         self.itemSelectionChanged.connect(self._chosen)
         self.itemActivated.connect(lambda item, _column: self.opened.emit(self.indexOfTopLevelItem(item)))

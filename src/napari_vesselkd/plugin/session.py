@@ -137,7 +137,7 @@ class ProjectSession(QObject):
         self._work(LOOKING, lambda: _with_image(project, Path(path)), self._show)
 
     def close(self) -> None:
-        """Close the project: its layers go, the image stays."""
+        """Close the project: its layers are hidden, the image stays."""
         project = self.project
         if project is None:
             return
