@@ -79,9 +79,9 @@ def test_the_time_is_estimated_and_then_measured():
 
 def test_the_command_line_holds_what_differs_from_the_defaults(lesson):
     assert shlex.split(draw(lesson).command) == ["vesselkd", "finetune", str(PROJECT)]
-    form = LearnForm(steps=77, phantom_share=0.25)
+    form = LearnForm(steps=77, phantom_share=0.4)
     assert finetune_arguments(PROJECT, form, RUN) == [
-        "finetune", str(PROJECT), "--out", str(RUN), "--set", "steps=77", "--set", "phantom_share=0.25",
+        "finetune", str(PROJECT), "--out", str(RUN), "--set", "steps=77", "--set", "phantom_share=0.4",
     ]  # fmt: skip
 
 
@@ -152,3 +152,10 @@ def test_scores_that_are_no_numbers_are_not_drawn(lesson, job):
     picture = draw(lesson, seen)
     assert picture.dice == ((40, 0.8),)
     assert picture.cldice == ((40, 0.9),)
+
+
+def test_the_form_begins_with_the_defaults_of_the_training():
+    from napari_vesselkd.training.finetune import FinetuneConfig
+
+    form, config = LearnForm(), FinetuneConfig()
+    assert (form.steps, form.phantom_share) == (config.steps, config.phantom_share)

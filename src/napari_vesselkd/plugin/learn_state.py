@@ -15,9 +15,9 @@ from napari_vesselkd.plugin.progress_text import describe_progress_of, duration
 from napari_vesselkd.plugin.segment_state import Button
 from napari_vesselkd.plugin.visible import describe_count
 
-STEPS = 300
-PHANTOM_SHARE = 0.2
-SECONDS_PER_STEP = 0.5  # on two cores; used until a run of the project was measured
+STEPS = 150
+PHANTOM_SHARE = 0.25
+SECONDS_PER_STEP = 0.4  # on two cores; used until a run of the project was measured
 
 
 @dataclass(frozen=True)
