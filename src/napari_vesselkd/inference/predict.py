@@ -129,8 +129,8 @@ def _blocks(plan: Plan, model: nn.Module, target: Output, focus: Focus, began: f
         model, plan.checkpoint.card.calibration["temperature"], plan.backend, plan.config.threads
     )
     work = work_of(plan, predictor, window, uncertainty=target.over is not None)
-    record, total, memory = target.record, len(plan.grid), work.largest
-    done = resumed = total - sum(record.missing(block.target) is not None for block in plan.grid)
+    total, memory = len(plan.grid), work.largest
+    done = resumed = _finished_blocks(plan, target)
     waiting = work.jobs(_missing(plan, target, focus))
     with ThreadPoolExecutor(1, "vesselkd-read") as reader, ThreadPoolExecutor(1, "vesselkd-write") as writer:
 
@@ -167,6 +167,12 @@ def _blocks(plan: Plan, model: nn.Module, target: Output, focus: Focus, began: f
                 done += 1
                 yield finished(behind)
                 behind = None
+
+
+def _finished_blocks(plan: Plan, target: Output) -> int:
+    if target.record.share_done(plan.region) == 0:  # a new output: no need to go through 10^5 blocks
+        return 0
+    return sum(target.record.missing(block.target) is None for block in plan.grid)
 
 
 def _missing(plan: Plan, target: Output, focus: Focus) -> Iterator[Block]:

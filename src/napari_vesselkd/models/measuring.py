@@ -35,6 +35,15 @@ def measure_statistics(model: nn.Module, patches: Sequence[Tensor]) -> None:
     if not is_at_hand() or not isinstance(model, Student) or model.config.spatial_dims != 3:
         freeze_statistics(model, [patch[None, None] for patch in patches])
         return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # pieces are small: on a busy machine threads would wait for each other
+    try:
+        _measure(model, patches)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _measure(model: Student, patches: Sequence[Tensor]) -> None:
     slope, strides = model.config.slope, cast(tuple[Shape, ...], model.config.strides)
     xs = [patch[..., None].contiguous() for patch in patches]
     if model.stem is not None:
