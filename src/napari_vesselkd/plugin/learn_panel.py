@@ -102,7 +102,7 @@ class LearnPanel(QWidget):
             self.runs.addItems(list(texts))
         self.runs.setCurrentIndex(current)
         self.runs.setVisible(len(texts) > 1)
-        self.run_title.setVisible(len(texts) <= 1)
+        self.run_title.setVisible(len(texts) == 1)
         self.runs.blockSignals(blocked)
 
     def _paint_bar(self, picture: LearnPicture) -> None:
