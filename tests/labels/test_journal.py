@@ -165,5 +165,5 @@ def test_a_closed_journal_says_so(path):
 
 
 def test_a_folder_that_is_not_there_is_an_output_error(tmp_path):
-    with pytest.raises((OutputError, FileNotFoundError)):
+    with pytest.raises(OutputError, match="folder of the journal is gone"):
         Journal(tmp_path / "missing" / "a.jsonl")

@@ -10,7 +10,7 @@ import textwrap
 import numpy as np
 import pytest
 
-from napari_vesselkd.errors import OutputError, ProjectBusyError
+from napari_vesselkd.errors import OutputError, ProjectBusyError, ProjectError
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.project import Project
 from projects import accepted, give_labels, paint
@@ -145,3 +145,11 @@ def test_the_lock_is_free_when_opening_fails(project, monkeypatch):
             Project.open(project.path)
     with Project.open(project.path) as again:
         assert not again.read_only
+
+
+def test_a_project_removed_under_a_reader_is_said(project):
+    accepted(project, ONE)
+    with Project.open(project.path) as reader:
+        (project.path / "journal.jsonl").unlink()
+        with pytest.raises(ProjectError, match="journal is missing"):
+            reader.corrected(ONE)

@@ -43,6 +43,8 @@ class Journal:
         self.path = Path(path)
         self._turn = threading.Lock()
         with output_errors(self.path):
+            if not self.path.parent.is_dir():
+                raise OutputError("The folder of the journal is gone", value=self.path.parent)
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
             self._end = _end_of_last_line(self._file)
             os.ftruncate(self._file, self._end)

@@ -58,7 +58,8 @@ class Held:
         """Take in what another process has done since a read-only project was opened."""
         if not self.read_only:
             return
-        size = self._folder.journal.stat().st_size
+        journal = self._folder.journal
+        size = journal.stat().st_size if journal.is_file() else -1  # gone: reading it says so
         if size != self._seen:
             self._state, self._seen = self._folder.read_events()[0], size
 
