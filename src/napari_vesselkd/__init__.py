@@ -14,14 +14,17 @@ if TYPE_CHECKING:
     from napari_vesselkd.checkpoints import CheckpointRegistry
     from napari_vesselkd.geometry import Region
     from napari_vesselkd.inference import SegmentConfig, preflight, segment, segment_project
+    from napari_vesselkd.learning import judge, learn
     from napari_vesselkd.measure import evaluate
     from napari_vesselkd.phantoms import PhantomConfig, make_phantom, write_phantom
     from napari_vesselkd.project import Project
     from napari_vesselkd.projections import mip
+    from napari_vesselkd.training.finetune import FinetuneConfig
     from napari_vesselkd.volume import Volume, convert, measure_intensity_window, open_volume
 
 _HOME = {
     "CheckpointRegistry": "checkpoints",
+    "FinetuneConfig": "training.finetune",
     "PhantomConfig": "phantoms",
     "Project": "project",
     "Region": "geometry",
@@ -29,6 +32,8 @@ _HOME = {
     "Volume": "volume",
     "convert": "volume",
     "evaluate": "measure",
+    "judge": "learning",
+    "learn": "learning",
     "make_phantom": "phantoms",
     "measure_intensity_window": "volume",
     "mip": "projections",
@@ -42,6 +47,7 @@ _HOME = {
 __version__ = version("napari-vesselkd")
 __all__ = [
     "CheckpointRegistry",
+    "FinetuneConfig",
     "PhantomConfig",
     "Project",
     "Region",
@@ -49,6 +55,8 @@ __all__ = [
     "Volume",
     "convert",
     "evaluate",
+    "judge",
+    "learn",
     "make_phantom",
     "measure_intensity_window",
     "mip",

@@ -29,7 +29,8 @@ from napari_vesselkd.reports import Progress, Report, Result
 from napari_vesselkd.volume import Volume
 
 VESSEL = 2
-PIECE: Shape = (64, 32, 32)
+PIECE: Shape = (32, 32, 32)
+LEAST_PIECES = 6  # with something labelled; fewer tell nothing about the spread
 RESAMPLED = 2000
 Mask = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.float64]
@@ -206,6 +207,8 @@ def _judgement(
         for block, n, o in zip(blocks, new, old, strict=True)
     )
     pieces_new, pieces_old = (np.stack([piece for block in one for piece in block]) for one in (new, old))
+    telling = (pieces_new[:, :3].sum(axis=1) + pieces_old[:, :3].sum(axis=1)) > 0
+    pieces_new, pieces_old = pieces_new[telling], pieces_old[telling]
     total_new, total_old = pieces_new.sum(axis=0), pieces_old.sum(axis=0)
     dice, cldice = _gains(pieces_new, pieces_old)
     estimates = [float(kind(total_new) - kind(total_old)) for kind in (dice_of, cldice_of)]
@@ -223,12 +226,14 @@ def _judgement(
         cldice_gain=gains[1],
         worst=min(scores, key=lambda one: np.nansum([one.dice_new, one.cldice_new])),
         verdict=verdict,
-        text=_sentence(names, verdict, gains, len(blocks)),
+        text=_sentence(verdict, len(blocks), len(pieces_new)),
     )
 
 
 def _gains(new: Counts, old: Counts) -> tuple[Counts, Counts]:
-    """Return Dice and clDice gains of resampled pieces (pieces, 7), each (RESAMPLED,)."""
+    """Return Dice and clDice gains of resampled pieces (pieces, 7), each (RESAMPLED,); NaN for few pieces."""
+    if len(new) < LEAST_PIECES:
+        return np.full(1, np.nan), np.full(1, np.nan)
     drawn = np.random.default_rng(0).integers(len(new), size=(RESAMPLED, len(new)))
     sums = [one[drawn].sum(axis=1) for one in (new, old)]
     return dice_of(sums[0]) - dice_of(sums[1]), cldice_of(sums[0]) - cldice_of(sums[1])
@@ -242,23 +247,20 @@ def _interval(estimate: float, drawn: Counts) -> tuple[float, float, float]:
 
 
 def _verdict(drawn: Counts) -> str:
-    _, low, high = _interval(0.0, drawn)
+    _, low, high = _interval(0.0, drawn)  # NaN compares false
     if low > 0:
         return "better"
     return "worse" if high < 0 else "undecided"
 
 
-def _sentence(
-    names: tuple[str, str], verdict: str, gains: Sequence[tuple[float, float, float]], blocks: int
-) -> str:
-    spans = " and ".join(
-        f"{name} {one[0]:+.3f} ({one[1]:+.3f} to {one[2]:+.3f})"
-        for name, one in zip(("Dice", "clDice"), gains, strict=True)
-    )
-    what = {"better": "is better than", "worse": "is worse than"}.get(
-        verdict, "is not clearly different from"
-    )
-    return f"{names[0]} {what} {names[1]} on {blocks} held-out blocks: {spans}"
+def _sentence(verdict: str, blocks: int, pieces: int) -> str:
+    where = f"on {blocks} held-out block{'' if blocks == 1 else 's'}"
+    if pieces < LEAST_PIECES:
+        return f"Too little is labelled {where} to tell which is better; accept more blocks"
+    return {
+        "better": f"Better than the current checkpoint {where}",
+        "worse": f"Worse than the current checkpoint {where}",
+    }.get(verdict, f"Neither clearly better nor worse than the current checkpoint {where}")
 
 
 def _without_blocks(candidate: str, current: str) -> Judgement:
