@@ -1,5 +1,11 @@
 """Networks: tensors in, tensors out."""
 
+import os
+
+# Read once, when torch is loaded. By default threads wait for each other in busy loops: where another process
+# has the processor, a pass takes up to twenty times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 from napari_vesselkd.models.normalisation import (
     fold_normalisation,
     freeze_statistics,
