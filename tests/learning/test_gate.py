@@ -25,12 +25,12 @@ class Held:
         return self.label.copy()
 
 
-def tubes(seed, width=2):
+def tubes(seed, width=3):
     rng = np.random.default_rng(seed)
     mask = np.zeros((32, 64, 128), bool)
     for _ in range(12):
-        z, y = rng.integers(2, 28), rng.integers(4, 58)
-        mask[z : z + width, y : y + width, :] = True
+        z, y = rng.integers(2, 26), rng.integers(4, 56)
+        mask[z : z + width, y : y + width, 3:-3] = True
     return mask
 
 
@@ -40,7 +40,7 @@ def judged(new, old, truth):
 
 
 def test_the_sums_over_pieces_are_the_scores_of_the_whole_block():
-    truth, found = tubes(0), tubes(0, width=3)
+    truth, found = tubes(0), tubes(0, width=5)
     expected = evaluate(found, truth)
     total = np.sum(_counts(Held((1 + truth).astype(np.uint8)), BLOCK, found), axis=0)
     assert dice_of(total) == pytest.approx(expected.dice)

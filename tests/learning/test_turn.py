@@ -1,4 +1,4 @@
-"""One turn of the loop on a phantom: corrected, learned from, judged; killed, it ends with the same weights."""
+"""One turn of the loop on a phantom: corrected, learned from, judged; killed, it ends with equal weights."""
 
 import json
 import os

@@ -65,7 +65,7 @@ class Judgement(Result):
     worst : BlockScore or None
         The block where the new checkpoint scores lowest.
     verdict : {"better", "worse", "undecided", "no held-out blocks"}
-        By the interval of the mean of both gains.
+        By the interval of the mean of both gains (of one where the other is not defined).
     text : str
         The verdict in a sentence.
     """
@@ -212,7 +212,7 @@ def _judgement(
     total_new, total_old = pieces_new.sum(axis=0), pieces_old.sum(axis=0)
     dice, cldice = _gains(pieces_new, pieces_old)
     estimates = [float(kind(total_new) - kind(total_old)) for kind in (dice_of, cldice_of)]
-    verdict = _verdict((dice + cldice) / 2)
+    verdict = _verdict(_mean_of_known(dice, cldice))
     gains = tuple(_interval(value, drawn) for value, drawn in zip(estimates, (dice, cldice), strict=True))
     return Judgement(
         candidate=names[0],
@@ -244,6 +244,11 @@ def _interval(estimate: float, drawn: Counts) -> tuple[float, float, float]:
         return estimate, math.nan, math.nan
     low, high = np.nanpercentile(drawn, [2.5, 97.5])
     return estimate, float(low), float(high)
+
+
+def _mean_of_known(one: Counts, other: Counts) -> Counts:
+    """Return the mean of two arrays; where one is NaN, the other."""
+    return np.where(np.isnan(one), other, np.where(np.isnan(other), one, (one + other) / 2))
 
 
 def _verdict(drawn: Counts) -> str:
