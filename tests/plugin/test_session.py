@@ -1,4 +1,4 @@
-"""Projects in the dock: made, opened, refused, moved, remembered, read-only, by the launcher and the reader."""
+"""Projects in the dock: made, opened, refused, moved, remembered, read-only; the launcher and the reader."""
 
 import json
 import os
@@ -111,13 +111,18 @@ def test_an_image_without_a_file_is_found_among_the_layers(viewer, dock, correct
     assert dock.session.layer is layer
 
 
+def _newer(path):
+    values = json.loads((path / "project.json").read_text())
+    (path / "project.json").write_text(json.dumps({**values, "version": 99}))
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda path: shutil.rmtree(path), "no project here"),
+        (shutil.rmtree, "no project here"),
         (lambda path: (path / "project.json").unlink(), "project.json"),
         (lambda path: (path / "project.json").write_text("{"), "cannot be read"),
-        (lambda path: _newer(path), "newer version"),
+        (_newer, "newer version"),
         (lambda path: (path / "journal.jsonl").unlink(), "journal is missing"),
     ],
 )
@@ -130,11 +135,6 @@ def test_a_bad_project_is_refused_in_place(viewer, dock, bar, corrector, spoil, 
     assert said in bar.error.headline.text()
     corrector.click(bar.dismiss)
     assert not bar.error.isVisible()
-
-
-def _newer(path):
-    values = json.loads((path / "project.json").read_text())
-    (path / "project.json").write_text(json.dumps({**values, "version": 99}))
 
 
 def test_a_project_held_elsewhere_is_read_only_and_every_control_says_why(viewer, dock, bar, corrector):

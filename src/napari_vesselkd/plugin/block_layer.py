@@ -7,6 +7,8 @@ whatever else changes it. What the disk refuses stays in the layer and is tried 
 Notation: voxels are (z, y, x) uint8, 0 unlabelled, 1 background, 2 vessel; a 2D image's block is one slice.
 """
 
+from collections import deque
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -50,9 +52,11 @@ class BlockLayer(QObject):
     changed = Signal()
     removed = Signal()
 
-    def __init__(self, viewer: Any, image: Any, edit: BlockEdit, *, brush: float = BRUSH) -> None:
+    def __init__(
+        self, viewer: Any, image: Any, edit: BlockEdit, drawings: deque[Any], *, brush: float = BRUSH
+    ) -> None:
         super().__init__()
-        self._viewer = viewer
+        self._viewer, self._drawings = viewer, drawings
         self.edit = edit
         self.failure: Failure | None = None
         self.notice = edit.notice or ""
@@ -164,8 +168,19 @@ class BlockLayer(QObject):
                 self.layer.name = f"block {self.number}, not saved"
                 self.layer.metadata = {}
             else:
-                self._viewer.layers.remove(self.layer)
+                self._remove()
         _show(self._viewer, self._hidden)
+
+    def _remove(self) -> None:
+        """Take the layer away, but let its drawing live on for a while.
+
+        vispy frees what a removed layer was drawn with at once; the next Labels layer to be drawn then
+        crashes in glDrawArrays (napari 0.9.2, vispy 0.16, seen with Mesa's llvmpipe).
+        """
+        with suppress(AttributeError, KeyError):
+            drawing = self._viewer.window._qt_viewer.canvas.layer_to_visual[self.layer]
+            self._drawings.append(drawing)
+        self._viewer.layers.remove(self.layer)
 
     def release(self) -> None:
         """Save and close the journal: the viewer is closing, nothing is to be touched on screen."""

@@ -3,6 +3,7 @@
 What reads or writes the project's stores runs in a worker; strokes are journaled by the `BlockLayer`.
 """
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,7 @@ from napari_vesselkd.project import BlockState, ReviewBlock
 from napari_vesselkd.proofreading import Candidate, next_candidate, review_list
 
 LIST_DELAY_MS = 200
+KEPT_DRAWINGS = 8  # of removed layers; see BlockLayer
 OPENING, ACCEPTING, SKIPPING = "Opening the block…", "Accepting…", "Skipping…"
 
 
@@ -47,6 +49,7 @@ class CorrectTab(QWidget):
         self._message = ""
         self._failure: Failure | None = None
         self._brush: float = BRUSH
+        self._drawings: deque[Any] = deque(maxlen=KEPT_DRAWINGS)
         self._task: Task | None = None
         self._listing: Task | None = None
         self._list_timer = QTimer(self)
@@ -142,6 +145,7 @@ class CorrectTab(QWidget):
         if block is not None:
             block.blockSignals(True)
             block.close() if _is_open(self._viewer) else block.release()
+        self._drawings.clear()
 
     # The project changed
 
@@ -277,7 +281,7 @@ class CorrectTab(QWidget):
             return
         self._close_block()
         self.panel.put_away_box()
-        self.block = BlockLayer(self._viewer, self._session.layer, edit, brush=self._brush)
+        self.block = BlockLayer(self._viewer, self._session.layer, edit, self._drawings, brush=self._brush)
         self.block.changed.connect(self._paint)
         self.block.removed.connect(self._block_removed)
         if move:
