@@ -166,10 +166,13 @@ def summary(results) -> list[str]:
         better = sum(r["new"][1] > r["old"][1] for r in mine)
         dice = sum(r["new"][0] > r["old"][0] for r in mine)
         above = sum(r["new"][1] > r["oracle"][1] for r in mine)
+        gated = np.mean([r["new"] if r["verdict"] == "better" else r["old"] for r in mine], axis=0)
+        promoted = sum(r["verdict"] == "better" for r in mine)
         lines.append(
             f"{count} blocks, {len(mine)} runs: clDice above before in {better}, Dice in {dice}, clDice over "
             f"the oracle threshold in {above}; copying, training and gate {np.median(times):.0f} s "
-            f"(largest {max(times):.0f} s)"
+            f"(largest {max(times):.0f} s). Promoting only what the gate calls better ({promoted} of "
+            f"{len(mine)}): Dice {gated[0]:.3f}, clDice {gated[1]:.3f}"
         )
     phantoms = [r["phantoms_new"] for r in results if "phantoms_new" in r]
     if phantoms:
