@@ -57,7 +57,9 @@ class Learner:
         """Press Start and wait until the job is there; return its run folder."""
         before = self.job.path if self.job is not None else None
         self.click(self.panel.start)
-        self.wait(lambda: self.job is not None and self.job.path != before)
+        started = lambda: self.job is not None and self.job.path != before  # noqa: E731
+        self.wait(lambda: started() or self.shown(self.panel.error))
+        assert started(), self.panel.error.details.box.toPlainText()
         return self.job.path
 
     def wait(self, condition):
