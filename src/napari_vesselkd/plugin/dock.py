@@ -55,7 +55,7 @@ class VesselKDDock(QWidget):
         column.addWidget(self.bar)
         column.addWidget(self.tabs)
         self.memory = ViewMemory(viewer, self.session, self.correct, self.current_tab, self.show_tab)
-        self._watched: Any = None
+        self._watching = False
         self.setMinimumWidth(300)
         viewer.events.theme.connect(self._dress)
         self._dress()
@@ -74,8 +74,8 @@ class VesselKDDock(QWidget):
         window = self.parentWidget()
         while window is not None and not isinstance(window, QMainWindow):
             window = window.parentWidget()
-        if window is not None and window is not self._watched:
-            self._watched = window
+        if window is not None and not self._watching:
+            self._watching = True
             window.installEventFilter(self.memory)
 
     def show_tab(self, name: str) -> None:
