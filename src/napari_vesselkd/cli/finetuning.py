@@ -114,7 +114,7 @@ def _begin(
         request = FinetuneRequest(place, start, project.new_run(KIND), config)
     try:
         check(place, request.run, config, parent=start)
-    except VesselKDError:
+    except BaseException:
         request.run.rmdir()
         raise
     return request, _made(request)

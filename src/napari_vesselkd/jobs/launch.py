@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -56,12 +57,12 @@ def start(arguments: Sequence[str], run: str | Path) -> JobStatus:
         )
     with output_errors(path):
         path.mkdir(parents=True, exist_ok=True)
-        log = (path / ".output.log.part").open("wb")
-    with log:
+        handle, name = tempfile.mkstemp(prefix=".output-", suffix=".part", dir=path)
+    with os.fdopen(handle, "wb") as log:
         child = _launched([sys.executable, "-m", "napari_vesselkd.cli", *arguments], log)
     threading.Thread(target=child.wait, daemon=True).start()  # else it stays a zombie when it has ended
     _lower_priority(child.pid)
-    _wait_for_session(child, path, before)
+    _wait_for_session(child, path, Path(name))
     return RunFolder(path).status()
 
 
@@ -157,23 +158,30 @@ def _lower_priority(pid: int) -> None:
         Path(f"/proc/{pid}/autogroup").write_text(str(NICENESS))
 
 
-def _wait_for_session(child: subprocess.Popen[bytes], path: Path, before: dict[str, Any]) -> None:
-    """Wait until the child has noted its session; raise what it said where it ended before."""
-    log, until = path / ".output.log.part", time.monotonic() + START_LIMIT
-    while child.poll() is None and RunFolder(path).session() == before and time.monotonic() < until:
+def _wait_for_session(child: subprocess.Popen[bytes], path: Path, log: Path) -> None:
+    """Wait until the child has taken the run over; raise what it said where it ended before."""
+    until = time.monotonic() + START_LIMIT
+    while child.poll() is None and not _took_over(child, path) and time.monotonic() < until:
         time.sleep(POLL)
-    refused = child.poll() not in (None, 0) and RunFolder(path).session() == before
-    said = log.read_text(errors="replace").strip() if refused and log.exists() else ""
-    if refused and read_config(path) is None:
-        log.unlink(missing_ok=True)
+    if child.poll() in (None, 0) or _took_over(child, path):
+        with suppress(OSError):  # the folder may be gone already
+            log.replace(path / "output.log")
+        return
+    said = log.read_text(errors="replace").strip() if log.exists() else ""
+    log.unlink(missing_ok=True)
+    if read_config(path) is None:
         with suppress(OSError):
             path.rmdir()
-    elif log.exists():
-        log.replace(path / "output.log")
-    if refused:
-        last = said.splitlines()[-1].removeprefix("Error: ") if said else "the command said nothing"
-        kind = OutputError if child.poll() == 1 else InvalidInputError
-        raise kind("The job did not start", value=last.rstrip("."))
+    last = said.splitlines()[-1].removeprefix("Error: ") if said else "the command said nothing"
+    kind = OutputError if child.poll() == 1 else InvalidInputError
+    raise kind("The job did not start", value=last.rstrip("."))
+
+
+def _took_over(child: subprocess.Popen[bytes], path: Path) -> bool:
+    """Whether the run's session is that of the child, or of a process it has started (Windows)."""
+    with suppress(psutil.Error):
+        return RunFolder(path).session().get("pid") in [one.pid for one in _family(psutil.Process(child.pid))]
+    return RunFolder(path).session().get("pid") == child.pid
 
 
 def _family(process: psutil.Process) -> list[psutil.Process]:

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -18,6 +18,8 @@ from napari_vesselkd.jobs.known import remember
 from napari_vesselkd.jobs.run_folder import RunFolder, now
 from napari_vesselkd.reports import Report
 from napari_vesselkd.volume import output_errors
+
+LAST_WORD_BYTES = 1024
 
 
 class Stopped(KeyboardInterrupt):
@@ -50,26 +52,32 @@ def recorded(run: RunFolder, task: Callable[[], Iterator[Report]]) -> Iterator[R
         run.note_session(os.getpid())
         remember(run.path)
         events.write({"report": "started", "pid": os.getpid()})
-        reports = cast("Generator[Report, None, None]", task())
+        reports: Iterator[Report] = iter(())
         last: Report | None = None
         try:
+            reports = task()
             for last in reports:
                 events.write(plain(last.to_dict()))
                 yield last
                 if run.stop_path.exists():
                     raise Stopped("Stopped; run the same command again to go on.")
         except (GeneratorExit, KeyboardInterrupt):
-            reports.close()
+            _close(reports)
             run.stop_path.unlink(missing_ok=True)
             events.write_if_possible({"report": "stopped"})
             raise
         except BaseException as error:
-            reports.close()
+            _close(reports)
             if not events.still_there() and not isinstance(error, OutputError):
                 raise _deleted(run.path) from error
             events.write_if_possible({"report": "failed", "error": _described(error, last)})
             raise
         events.write({"report": "finished"})
+
+
+def _close(reports: Iterator[Report]) -> None:
+    if isinstance(reports, Generator):
+        reports.close()
 
 
 class _Events:
@@ -106,9 +114,20 @@ class _Events:
         self.end += len(line)
 
     def write_if_possible(self, event: Mapping[str, Any]) -> None:
-        """Append a last word; another error is on its way already."""
-        with suppress(OSError):
+        """Append a last word, on a full disk in place of the latest events; another error is on its way."""
+        try:
             self.write(event)
+        except OSError:
+            with suppress(OSError):
+                self._make_room()
+                error = {**event.get("error", {}), "traceback": ""}
+                self.write({**event, "error": error} if "error" in event else event)
+
+    def _make_room(self) -> None:
+        """Cut the latest events off."""
+        content = self.path.read_bytes()
+        self.end = content.rfind(b"\n", 0, max(0, len(content) - LAST_WORD_BYTES)) + 1
+        os.ftruncate(self.file, self.end)
 
     def still_there(self) -> bool:
         """Whether the file has not been deleted."""

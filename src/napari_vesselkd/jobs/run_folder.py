@@ -25,6 +25,14 @@ from napari_vesselkd.volume import output_errors
 TAIL_BYTES = 1 << 18
 PACKAGES = ("napari-vesselkd", "torch", "monai", "numpy", "zarr", "scikit-image", "napari", "openvino")
 ENDED = ("finished", "stopped", "failed")
+BEFORE_CONFIG = ("command.txt", "environment.json", "output.log")  # what a run has before its config.toml
+PROGRESS = {"done", "total", "unit"}
+CRASH = {
+    "what": "The job ended without a word: it was killed, or the computer ran out of memory",
+    "remedy": "Resume it: it goes on from the last step that was saved",
+    "where": "",
+    "traceback": "",
+}
 
 
 class JobState(StrEnum):
@@ -60,7 +68,7 @@ class JobStatus:
     progress : dict or None
         The last report of progress.
     error : dict or None
-        what, remedy, where, traceback.
+        what, remedy, where, traceback; of jobs that failed or crashed.
     """
 
     path: Path
@@ -193,17 +201,17 @@ class RunFolder:
             size = 0
         events, _ = self.events(max(0, size - TAIL_BYTES))
         session = self.session()
+        state, last = self._state(session, events)
         began = str(session.get("started", ""))
-        last = _last_word(events, began)
         return JobStatus(
             path=self.path,
             kind=self.kind,
-            state=self._state(session, str(last.get("report", ""))),
+            state=state,
             command=self.command,
             started=began,
             seconds=_between(began, str(events[-1].get("time", ""))) if events else 0.0,
-            progress=next((event for event in reversed(events) if "done" in event), None),
-            error=last.get("error"),
+            progress=next((event for event in reversed(events) if event.keys() >= PROGRESS), None),
+            error=CRASH if state is JobState.CRASHED else last.get("error"),
         )
 
     def session(self) -> dict[str, Any]:
@@ -216,7 +224,8 @@ class RunFolder:
 
     def note_session(self, pid: int) -> None:
         """Note that the process `pid` works on this run from now on."""
-        values = {"pid": pid, "created": psutil.Process(pid).create_time(), "started": now()}
+        created = psutil.Process(pid).create_time()
+        values = {"pid": pid, "created": created, "ticks": _ticks(pid), "started": now()}
         with output_errors(self.path):
             write_aside(self.path / "session.json", json.dumps(values) + "\n")
 
@@ -225,30 +234,48 @@ class RunFolder:
         with output_errors(self.path):
             self.stop_path.touch()
 
-    def _state(self, session: Mapping[str, Any], last: str) -> JobState:
-        if last in ENDED:
-            return JobState(last)
-        if process_of(session) is None:
-            ended = self.stop_path.exists() or not session  # it was asked to, and then its process was ended
-            return JobState.STOPPED if ended else JobState.CRASHED
-        return JobState.STOPPING if self.stop_path.exists() else JobState.RUNNING
+    def _state(
+        self, session: Mapping[str, Any], events: Sequence[dict[str, Any]]
+    ) -> tuple[JobState, dict[str, Any]]:
+        """Return what the job is doing, and its last word; {} where there is none yet."""
+        process, last = process_of(session), _last_word(events)
+        if last and (process is None or str(last.get("time", "")) >= str(session.get("started", ""))):
+            return JobState(last["report"]), last
+        asked = self.stop_path.exists()
+        if process is None:  # one that was asked to stop, and whose process was then ended, has stopped
+            return JobState.STOPPED if asked or not session else JobState.CRASHED, {}
+        return JobState.STOPPING if asked else JobState.RUNNING, {}
 
 
-def _last_word(events: Sequence[dict[str, Any]], since: str) -> dict[str, Any]:
-    """Return the event with which the session that began at `since` ended; empty where it has not."""
+def _last_word(events: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the event with which the latest session ended; empty where it has not."""
     for event in reversed(events):
-        if event.get("report") in ENDED:
-            return event if str(event.get("time", "")) >= since else {}
+        if event.get("report") in (*ENDED, "started"):
+            return event if event["report"] in ENDED else {}
     return {}
 
 
 def process_of(session: Mapping[str, Any]) -> psutil.Process | None:
-    """Return the process of a session if it still runs, by its number and, as these are reused, its start."""
+    """Return the process of a session if it still runs: by its number and, as these are reused, its start.
+
+    On Linux that is counted from the start of the machine: the time of day may be set meanwhile.
+    """
     try:
         process = psutil.Process(int(session["pid"]))
-        same = abs(process.create_time() - float(session["created"])) < 1.0
+        if session.get("ticks") is not None:
+            same = _ticks(process.pid) == session["ticks"]
+        else:
+            same = abs(process.create_time() - float(session["created"])) < 1.0
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-    except (psutil.Error, KeyError, TypeError, ValueError):
+    except (psutil.Error, KeyError, TypeError, ValueError, OverflowError):
+        return None
+
+
+def _ticks(pid: int) -> int | None:
+    """Return when a process was started, in ticks since the machine was; None where that is not known."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
         return None
 
 
@@ -332,7 +359,9 @@ def _check_empty(path: Path) -> None:
     """Raise InvalidInputError if something that is no run lies in the folder."""
     if not path.exists():
         return
-    if not path.is_dir() or any(not entry.name.startswith(".") for entry in path.iterdir()):
+    if not path.is_dir() or any(
+        not entry.name.startswith(".") and entry.name not in BEFORE_CONFIG for entry in path.iterdir()
+    ):
         raise InvalidInputError(
             "The folder for the run holds something else",
             value=path,
