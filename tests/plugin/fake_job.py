@@ -82,7 +82,7 @@ def task(run: Path):
         if step % 2 == 0:
             saved.write_text(str(step))
         yield FitProgress(step, STEPS, "steps", float(step - first), first, 1 / step, 1e-3)
-        write_png(run / f"held-out-{step}.png", np.full((16, 64, 3), 20 * step, np.uint8))
+        write_png(run / f"held-out-{step}.png", np.full((16, 76, 3), 20 * step, np.uint8))
         yield Validation(step, 0.3, 0.7 + step / 100, 0.8 + step / 100, f"held-out-{step}.png")
     wait_for(run, STEPS + 1)
     name = run.name.replace("finetune", "brain")

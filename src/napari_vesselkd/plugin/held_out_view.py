@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 
 CAPTIONS = ("image", "truth", "before", "now")
 GAP, CAPTION = 6, 16
+STRIP_GAP = 4  # pixels between two panels of the strip, as `training.validation` draws it
 
 
 class HeldOutView(QWidget):
@@ -51,20 +52,25 @@ class HeldOutView(QWidget):
         ink.setAlphaF(0.72)
         painter.setPen(ink)
         width, height = self._panel()
-        side = self.picture.width() / len(CAPTIONS)
+        side = self._side()
         for index, caption in enumerate(CAPTIONS):
             x = (index % 2) * (width + GAP)
             y = (index // 2) * (height + CAPTION + GAP)
             painter.drawText(QRect(x, y, width, CAPTION), int(Qt.AlignmentFlag.AlignLeft), caption)
-            source = QRectF(index * side, 0, side, self.picture.height())
+            source = QRectF(index * (side + STRIP_GAP), 0, side, self.picture.height())
             painter.drawImage(QRectF(x, y + CAPTION, width, height), self.picture, source)
         painter.end()
+
+    def _side(self) -> float:
+        """Return the width of one panel of the strip, in its pixels."""
+        gaps = STRIP_GAP * (len(CAPTIONS) - 1)
+        return 1.0 if self.picture is None else (self.picture.width() - gaps) / len(CAPTIONS)
 
     def _panel(self) -> tuple[int, int]:
         if self.picture is None:
             return 1, 1
         width = max(1, (self.width() - GAP) // 2)
-        height = round(width * self.picture.height() * len(CAPTIONS) / self.picture.width())
+        height = round(width * self.picture.height() / self._side())
         return width, max(1, height)
 
     def _fit(self) -> None:
