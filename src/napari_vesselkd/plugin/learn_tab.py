@@ -6,13 +6,14 @@ folder by a `JobWatch`. All decisions about what is shown are in `learn_state` a
 
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
 from napari_vesselkd import jobs
-from napari_vesselkd.errors import VesselKDError
+from napari_vesselkd.errors import OutputBusyError, VesselKDError
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.plugin.failure import Failure, describe_failure
 from napari_vesselkd.plugin.job_events import JobView
@@ -25,6 +26,7 @@ from napari_vesselkd.plugin.session import ProjectSession
 from napari_vesselkd.plugin.visible import go_to
 from napari_vesselkd.plugin.workers import Task, run
 
+ENDING_LIMIT, ENDING_POLL = 60.0, 0.2  # s
 STARTING, RESUMING = "Starting…", "Going on…"
 
 
@@ -305,8 +307,19 @@ def stop_job(path: Path, *, now: bool) -> None:
 
 
 def resume_job(path: Path) -> None:
-    """Start the command of a run folder again; called in a worker."""
-    jobs.resume(path)
+    """Start the command of a run folder again; called in a worker.
+
+    A process that has said its last word may still need seconds to end; it holds the run until then.
+    """
+    until = monotonic() + ENDING_LIMIT
+    while True:
+        try:
+            jobs.resume(path)
+            return
+        except OutputBusyError:
+            if monotonic() > until:
+                raise
+            sleep(ENDING_POLL)
 
 
 def runs_of(folder: Path) -> tuple[Path, ...]:
