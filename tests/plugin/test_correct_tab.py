@@ -48,10 +48,10 @@ def test_a_fill_a_polygon_and_a_script_are_journaled_too(viewer, dock, corrector
     layer, edit = corrector.layer, corrector.tab.block.edit
     layer.n_edit_dimensions = 3
     layer.fill((0, 0, 0), 2)
-    assert edit.voxels[0, 0, 0] == 2
+    qtbot.waitUntil(lambda: edit.voxels[0, 0, 0] == 2, timeout=5000)
     layer.n_edit_dimensions = 2
     layer.paint_polygon([[0, 2, 2], [0, 2, 12], [0, 12, 7]], 1)
-    np.testing.assert_array_equal(edit.voxels, layer.data)
+    qtbot.waitUntil(lambda: np.array_equal(edit.voxels, layer.data), timeout=5000)
     layer.data[3, 5:9, 5:9] = 0
     qtbot.waitUntil(lambda: np.array_equal(edit.voxels, layer.data), timeout=5000)
 

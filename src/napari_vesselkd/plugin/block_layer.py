@@ -174,8 +174,8 @@ class BlockLayer(QObject):
     def _remove(self) -> None:
         """Take the layer away, but let its drawing live on for a while.
 
-        vispy frees what a removed layer was drawn with at once; the next Labels layer to be drawn then
-        crashes in glDrawArrays (napari 0.9.2, vispy 0.16, seen with Mesa's llvmpipe).
+        Where two Labels layers were removed and another is added, drawing crashes in glDrawArrays (plain
+        napari 0.9.2 with Mesa's llvmpipe; cause unknown). With the drawing kept it was not seen again.
         """
         with suppress(AttributeError, KeyError):
             drawing = self._viewer.window._qt_viewer.canvas.layer_to_visual[self.layer]
