@@ -14,14 +14,18 @@ from PIL import Image
 
 from commandline import on_disk, run
 from napari_vesselkd import __version__, cli
-from napari_vesselkd.cli.commands import app, checkpoints
+from napari_vesselkd.cli.commands import app, checkpoints, jobs
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.measure import evaluate
 from napari_vesselkd.volume import open_volume, write_multiscale
 
 SHAPE = (16, 40, 48)
 CPU = ("--device", "cpu", "--precision", "fp32")
-COMMANDS = ["checkpoints", "convert", "demo", "evaluate", "info", "mip", "open", "segment", "synth"]
+GROUPS = {"checkpoints": checkpoints, "jobs": jobs}
+COMMANDS = [
+    *("checkpoints", "convert", "demo", "evaluate", "finetune", "info", "jobs", "mip", "open", "segment"),
+    "synth",
+]
 
 
 @pytest.fixture
@@ -59,10 +63,10 @@ def test_help_lists_the_commands_of_this_version_and_no_stubs(capsys):
     assert outcome.code == 0
     assert sorted(name for name in app if not name.startswith("-")) == COMMANDS
     assert all(name in outcome.out for name in COMMANDS)
-    assert not any(name in outcome.out for name in ("pretrain", "distill", "promote", "jobs", "--cluster"))
+    assert not any(name in outcome.out for name in ("pretrain", "distill", "crossval", "--cluster"))
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "checkpoints"])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in GROUPS])
 def test_every_command_has_an_example_and_says_what_each_option_is(capsys, name):
     outcome = run(capsys, name, "--help")
     assert f"Example: vesselkd {name}" in " ".join(outcome.out.split())
@@ -72,15 +76,18 @@ def test_every_command_has_an_example_and_says_what_each_option_is(capsys, name)
         assert text.endswith((".", "um."))
 
 
-@pytest.mark.parametrize("name", ["list", "show", "export", "import"])
-def test_every_checkpoints_command_has_an_example(capsys, name):
-    assert sorted(part for part in checkpoints if not part.startswith("-")) == [
-        "export",
-        "import",
-        "list",
-        "show",
-    ]
-    assert f"Example: vesselkd checkpoints {name}" in run(capsys, "checkpoints", name, "--help").out
+@pytest.mark.parametrize(
+    ("group", "names"),
+    [
+        ("checkpoints", ["export", "import", "list", "promote", "show"]),
+        ("jobs", ["attach", "list", "resume", "stop"]),
+    ],
+)
+def test_every_command_of_a_group_has_an_example(capsys, group, names):
+    assert sorted(part for part in GROUPS[group] if not part.startswith("-")) == names
+    for name in names:
+        text = " ".join(run(capsys, group, name, "--help").out.split())
+        assert f"Example: vesselkd {group} {name}" in text
 
 
 def test_the_version_is_that_of_the_package(capsys):
@@ -88,7 +95,14 @@ def test_the_version_is_that_of_the_package(capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", ["'--help'", "'--version'", "'segment', '--help'", "'checkpoints', '--help'"]
+    "arguments",
+    [
+        "'--help'",
+        "'--version'",
+        "'finetune', '--help'",
+        "'checkpoints', '--help'",
+        "'jobs', 'list', '--help'",
+    ],
 )
 def test_help_loads_nothing_heavy(arguments):
     code = (

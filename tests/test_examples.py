@@ -10,6 +10,7 @@ EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 PRINTS = {
     "correct_and_accept": "block 1 accepted: ",
     "evaluate_a_segmentation": "oracle threshold  Dice 0.",
+    "finetune_project": "brain-001: 6 steps",
     "mip_figure": "mip.png: 96 x 96 pixels",
     "open_a_volume": "intensity window",
     "segment_a_volume": "vessels.ome.zarr: ",

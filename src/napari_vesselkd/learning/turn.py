@@ -164,4 +164,4 @@ def _name(source: str | Path, run: Path) -> str:
     """Return a checkpoint name from those of the project or file and of the run: brain-001."""
     number = run.name.rsplit("-", 1)[-1]
     name = f"{Path(source).stem}-{number if number.isdigit() else run.name}"
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._") or "finetuned"
+    return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-._") or "finetuned"
