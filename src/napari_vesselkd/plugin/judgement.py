@@ -201,7 +201,7 @@ def _rows(judged: Judged) -> tuple[tuple[str, str, str, str], ...]:
 def _basis(judged: Judged) -> str:
     count = len(judged.blocks)
     blocks = f"{count} held-out block{'s' if count != 1 else ''}"
-    return f"Measured on {blocks}, which were not learned from; gain with its 95 % interval."
+    return f"Measured on {blocks}, never learned from; gain with its 95 % interval."
 
 
 def describe_gain(gain: Gain) -> str:
