@@ -57,6 +57,15 @@ def test_distances_equal_those_to_every_capsule(segments, shape, size, inflation
     np.testing.assert_array_equal(owner[expected == reach], -1)
 
 
+def test_thickening_along_y_reaches_places_beside_the_tube_in_z():
+    segments = one_segment((0, 0, 0), (0, 0, 5), 1.0)
+    size, inflation = (0.5, 0.5, 1.0), (0.0, 6.0, 0.0)
+    distance, _ = signed_distance(segments, (12, 12, 4), size, reach_um=0.5, inflation_um=inflation)
+    expected = np.minimum(brute_force(segments, (12, 12, 4), size, inflation), 0.5)
+    assert (expected[4:] < 0.5).any()
+    np.testing.assert_allclose(distance, expected, atol=2e-4)
+
+
 def test_owner_is_the_nearest_segment():
     segments = many_segments([((5, 5, 0), (5, 5, 30), 2, 2), ((5, 20, 0), (5, 20, 30), 2, 2)])
     _, owner = signed_distance(segments, (11, 26, 31), (1, 1, 1), reach_um=50)

@@ -1,12 +1,16 @@
 """A viewer that opens a project and starts to learn, for a test that kills it: learning_viewer.py PROJECT."""
 
 import sys
+from pathlib import Path
 
 import napari
 from qtpy.QtCore import QTimer
 
-from learning import use_fake_job
+import napari_vesselkd.inference  # noqa: F401 (here, as the dock's workers load it with little priority)
 from napari_vesselkd.plugin.commands import show_dock
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from fake_learning import use_fake_job  # noqa: E402
 
 
 def main() -> None:

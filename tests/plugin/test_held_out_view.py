@@ -17,7 +17,8 @@ def test_the_four_panels_are_shown_two_by_two_without_the_gaps_between_them(qtbo
     view = HeldOutView()
     qtbot.addWidget(view)
     view.resize(306, 100)
-    view.show_picture(QImage(strip.tobytes(), columns, rows, 3 * columns, QImage.Format.Format_RGB888))
+    pixels = strip.tobytes()  # the image does not keep them
+    view.show_picture(QImage(pixels, columns, rows, 3 * columns, QImage.Format.Format_RGB888))
     view.show()
     shown = view.grab().toImage()
     assert view.height() == 2 * (150 + 16) + 6

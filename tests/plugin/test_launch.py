@@ -36,10 +36,11 @@ def test_open_of_a_missing_volume_says_so_before_a_window_appears(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_demo_segments_the_sample_and_shows_its_score(real_viewer, tmp_path, qtbot):
+def test_the_demo_segments_the_sample_and_shows_its_score(real_viewer, tmp_path, driver_of):
     viewer, dock = make_viewer(run_demo=True, output=tmp_path / "demo.ome.zarr")
-    qtbot.waitUntil(lambda: dock.segment.state.phase is Phase.FINISHED, timeout=200_000)
+    drive = driver_of(dock)
+    drive.qtbot.waitUntil(lambda: dock.segment.state.phase is Phase.FINISHED, timeout=200_000)
     assert "Against the ground truth: Dice" in dock.segment.panel.result.text()
     assert "vesselkd: student" in viewer.layers
     assert LabelStore.open(tmp_path / "demo.ome.zarr").levels[0][:].any()
-    qtbot.waitUntil(lambda: not dock.segment._estimating.running, timeout=60_000)
+    drive.settle()

@@ -73,7 +73,7 @@ def signed_distance(
     owner = np.full(shape, -1, np.int32)
     size = np.asarray(voxel_size_um)
     widest = np.maximum(segments.radius_start, segments.radius_stop)[:, None]
-    margin = widest + reach_um + np.asarray(inflation_um)
+    margin = widest + reach_um + max(inflation_um)  # an oblique n takes from every half axis
     low = np.ceil((np.minimum(segments.start, segments.stop) - margin) / size).astype(np.int64)
     high = np.floor((np.maximum(segments.start, segments.stop) + margin) / size).astype(np.int64) + 1
     extent = np.asarray(shape)

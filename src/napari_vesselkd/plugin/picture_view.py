@@ -24,8 +24,8 @@ class PictureView(QLabel):
     def show_picture(self, rgb: np.ndarray, height_um: float, width_um: float) -> None:
         """Show `rgb`, (rows, columns, 3) uint8, that is `height_um` high and `width_um` wide in the world."""
         rows, columns, _ = rgb.shape
-        data = np.ascontiguousarray(rgb)
-        image = QImage(data.tobytes(), columns, rows, 3 * columns, QImage.Format.Format_RGB888)
+        pixels = np.ascontiguousarray(rgb).tobytes()  # the image does not keep them
+        image = QImage(pixels, columns, rows, 3 * columns, QImage.Format.Format_RGB888)
         self._pixmap = QPixmap.fromImage(image)
         self._ratio = height_um / width_um
         self._rescale()
