@@ -26,7 +26,6 @@ from napari_vesselkd.inference import SegmentConfig, segment
 from napari_vesselkd.inference.blockwork import BlockWork
 from napari_vesselkd.inference.context import context_store
 from napari_vesselkd.inference.devices import choose_backend
-from napari_vesselkd.inference.onednn_engine import preferred
 from napari_vesselkd.inference.predictor import Predictor
 from napari_vesselkd.models.streaming import exact_reach
 from napari_vesselkd.phantoms import PhantomConfig, make_phantom
@@ -122,7 +121,7 @@ def in_blocks(model, card, volume, window, settings) -> np.ndarray:
     predictor = Predictor(
         model,
         card.calibration["temperature"],
-        preferred(choose_backend("cpu", settings.precision), settings.precision),
+        choose_backend("cpu", settings.precision),
         settings.threads,
     )
     halo = exact_reach(predictor.strides) if settings.halo is None else (settings.halo,) * 3

@@ -54,7 +54,6 @@ def untiled(array, checkpoint, tmp_path_factory):
 
 
 def take(monkeypatch, engine):
-    monkeypatch.setattr("napari_vesselkd.inference.onednn_engine.is_at_hand", lambda: engine == "onednn")
     monkeypatch.setattr("napari_vesselkd.inference.devices.cpu_engine", lambda: engine)
 
 

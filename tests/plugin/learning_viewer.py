@@ -10,7 +10,7 @@ import napari_vesselkd.inference  # noqa: F401 (here, as the dock's workers load
 from napari_vesselkd.plugin.commands import show_dock
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from fake_learning import use_fake_job  # noqa: E402
+from fake_learning import use_fake_job
 
 
 def main() -> None:

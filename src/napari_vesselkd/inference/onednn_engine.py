@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -19,23 +18,11 @@ from napari_vesselkd.geometry import Shape
 from napari_vesselkd.inference.devices import Backend
 from napari_vesselkd.inference.memory import is_out_of_memory, keep_freed_memory
 from napari_vesselkd.inference.uncertainty import every_second, every_second_of_cells, sample_of_cells
-from napari_vesselkd.models.folding import FoldedConvolution, is_at_hand, upsampled_onto
+from napari_vesselkd.models.folding import FoldedConvolution, upsampled_onto
 from napari_vesselkd.models.streaming import BlockPlan, StreamingStudent
 
 Floats = npt.NDArray[np.float32]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
-
-def preferred(backend: Backend, precision: str) -> Backend:
-    """Return what computes fastest where `backend` would; `precision` is what was asked for, or "auto"."""
-    if backend.device != "cpu" or not is_at_hand():
-        return backend
-    if precision == "auto":
-        capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-        if capabilities:  # older versions of PyTorch do not tell; then what `backend` says
-            fast = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-            backend = replace(backend, precision="bf16" if fast else "fp32")
-    return replace(backend, engine="onednn")
 
 
 class OneDnnEngine:

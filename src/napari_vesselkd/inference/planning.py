@@ -13,9 +13,8 @@ from napari_vesselkd.checkpoints import Checkpoint, CheckpointRegistry
 from napari_vesselkd.errors import CheckpointError
 from napari_vesselkd.geometry import Region, Shape, as_shape
 from napari_vesselkd.inference.config import SegmentConfig
-from napari_vesselkd.inference.devices import Backend, choose_backend, cpu_engine
+from napari_vesselkd.inference.devices import Backend, choose_backend, has_openvino
 from napari_vesselkd.inference.memory import memory_at_hand
-from napari_vesselkd.inference.onednn_engine import preferred
 from napari_vesselkd.inference.reports import Preflight
 from napari_vesselkd.labels import RunRecord
 from napari_vesselkd.models import StudentConfig
@@ -202,9 +201,9 @@ def physical_cpus() -> int:
 
 
 def _backend(config: SegmentConfig, record: RunRecord | None) -> Backend:
-    found = preferred(choose_backend(config.device, config.precision), config.precision)
+    found = choose_backend(config.device, config.precision)
     earlier = {} if record is None else record.fingerprint
-    if found.engine == "onednn" and earlier.get("engine") == "openvino" == cpu_engine():
+    if found.engine == "onednn" and earlier.get("engine") == "openvino" and has_openvino():
         found = replace(found, engine="openvino")
     if config.precision == "auto":
         found = replace(found, precision=str(earlier.get("precision", found.precision)))

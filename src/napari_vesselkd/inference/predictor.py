@@ -12,7 +12,6 @@ from torch import nn
 
 from napari_vesselkd.geometry import Region, Shape
 from napari_vesselkd.inference.devices import Backend, choose_backend
-from napari_vesselkd.inference.onednn_engine import preferred
 from napari_vesselkd.models.streaming import BlockPlan, StreamingStudent, plan_block
 
 Floats = npt.NDArray[np.float32]
@@ -79,7 +78,7 @@ class Predictor:
         backend: Backend | None = None,
         threads: int | None = None,
     ) -> None:
-        self.backend = backend or preferred(choose_backend(), "auto")
+        self.backend = backend or choose_backend()
         self.temperature = temperature
         self.student = StreamingStudent(model)
         self.strides = self.student.strides

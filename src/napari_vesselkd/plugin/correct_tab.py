@@ -21,7 +21,7 @@ from napari_vesselkd.plugin.project_layers import decode_again, levels_shown, re
 from napari_vesselkd.plugin.session import ProjectSession
 from napari_vesselkd.plugin.viewer_events import ViewerEvents
 from napari_vesselkd.plugin.visible import go_to, looked_at
-from napari_vesselkd.plugin.workers import Task, run
+from napari_vesselkd.plugin.workers import Task, delayed, run
 from napari_vesselkd.project import BlockState, ReviewBlock
 from napari_vesselkd.proofreading import Candidate, next_candidate, review_list
 
@@ -52,10 +52,7 @@ class CorrectTab(QWidget):
         self._drawings: deque[Any] = deque(maxlen=KEPT_DRAWINGS)
         self._task: Task | None = None
         self._listing: Task | None = None
-        self._list_timer = QTimer(self)
-        self._list_timer.setSingleShot(True)
-        self._list_timer.setInterval(LIST_DELAY_MS)
-        self._list_timer.timeout.connect(self._list)
+        self._list_timer = delayed(self, LIST_DELAY_MS, self._list)
         self.panel = CorrectPanel(viewer)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 from qtpy.QtGui import QImage
 
 from napari_vesselkd.errors import VesselKDError
 from napari_vesselkd.jobs import RunFolder
 from napari_vesselkd.plugin.failure import Failure
 from napari_vesselkd.plugin.job_events import JobView, failure_of, fold
-from napari_vesselkd.plugin.workers import Task, run
+from napari_vesselkd.plugin.workers import Task, delayed, run
 
 ACTIVE_MS = 400
 ENDED_MS = 2000
@@ -51,9 +51,7 @@ class JobWatch(QObject):
         super().__init__(parent)
         self._seen: Seen | None = None
         self._task: Task | None = None
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self.look)
+        self._timer = delayed(self, ENDED_MS, self.look)
         self.failure: Failure | None = None
 
     @property

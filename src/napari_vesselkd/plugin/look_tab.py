@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QSignalBlocker, QTimer
+from qtpy.QtCore import QSignalBlocker
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
     QComboBox,
@@ -41,7 +41,7 @@ from napari_vesselkd.plugin.region_picker import RegionPicker
 from napari_vesselkd.plugin.segment_tab import SegmentTab
 from napari_vesselkd.plugin.viewer_events import ViewerEvents
 from napari_vesselkd.plugin.visible import SLAB_SLICES, describe_count
-from napari_vesselkd.plugin.workers import Task, run
+from napari_vesselkd.plugin.workers import Task, delayed, run
 
 DELAY_MS = 350
 NOTHING = "nothing"
@@ -63,10 +63,7 @@ class LookTab(QWidget):
         self._layers: list[Any] = []
         self._overlays: list[Any] = []
         self._build()
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(DELAY_MS)
-        self._timer.timeout.connect(self._follow)
+        self._timer = delayed(self, DELAY_MS, self._follow)
         self._connect(events, segment)
         self._list_layers()
 

@@ -40,7 +40,7 @@ from napari_vesselkd.plugin.streaming import (
     stream,
 )
 from napari_vesselkd.plugin.viewer_events import ViewerEvents
-from napari_vesselkd.plugin.workers import Task, run
+from napari_vesselkd.plugin.workers import Task, delayed, run
 from napari_vesselkd.reports import Notice, Progress, Report
 
 ESTIMATE_DELAY_MS = 300
@@ -75,8 +75,8 @@ class SegmentTab(QWidget):
         column.addWidget(self.form)
         column.addWidget(self.panel)
         column.addStretch(1)
-        self._estimate_timer = _timer(self, ESTIMATE_DELAY_MS, self._start_estimate)
-        self._refresh_timer = _timer(self, REFRESH_MS, self._refresh_labels)
+        self._estimate_timer = delayed(self, ESTIMATE_DELAY_MS, self._start_estimate)
+        self._refresh_timer = delayed(self, REFRESH_MS, self._refresh_labels)
         self._connect(events)
         self._list_layers()
         self._list_checkpoints()
@@ -390,11 +390,3 @@ class SegmentTab(QWidget):
         picture = draw(self.current_form(), self._estimate, self._run)
         self.form.paint(picture)
         self.panel.paint(picture)
-
-
-def _timer(parent: QWidget, milliseconds: int, call: Any) -> QTimer:
-    timer = QTimer(parent)
-    timer.setSingleShot(True)
-    timer.setInterval(milliseconds)
-    timer.timeout.connect(call)
-    return timer

@@ -6,7 +6,9 @@ napari emits an event for every mouse move of a pan; each signal here is emitted
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
+
+from napari_vesselkd.plugin.workers import delayed
 
 DELAY_MS = 100
 LAYER_EVENTS = ("scale", "translate", "rotate", "shear", "affine", "units", "data", "name")
@@ -28,7 +30,8 @@ class ViewerEvents(QObject):
         self._viewer = viewer
         self._connected: list[tuple[Any, Callable[..., None]]] = []
         self._watched: list[Any] = []
-        self._timers = {name: self._timer(name) for name in ("layers_changed", "view_moved", "layer_moved")}
+        names = ("layers_changed", "view_moved", "layer_moved")
+        self._timers = {name: delayed(self, DELAY_MS, getattr(self, name).emit) for name in names}
         for emitter in (
             viewer.scene.camera.events,
             viewer.dims.events.current_step,
@@ -85,13 +88,6 @@ class ViewerEvents(QObject):
     def _connect(self, emitter: Any, callback: Callable[..., None]) -> None:
         emitter.connect(callback)
         self._connected.append((emitter, callback))
-
-    def _timer(self, name: str) -> QTimer:
-        timer = QTimer(self)
-        timer.setSingleShot(True)
-        timer.setInterval(DELAY_MS)
-        timer.timeout.connect(getattr(self, name))
-        return timer
 
 
 def _emitters(layer: Any) -> list[Any]:

@@ -14,13 +14,22 @@ from contextlib import suppress
 from typing import Any
 
 from napari.qt.threading import GeneratorWorker, create_worker
-from qtpy.QtCore import QObject, QThreadPool, Signal
+from qtpy.QtCore import QObject, QThreadPool, QTimer, Signal
 
 from napari_vesselkd.plugin.failure import Failure, describe_failure
 
 TURN_SECONDS = 0.0005
 NICE = 5
 THREADS = 8  # Qt's own limit is one per core: two long tasks on two cores would hold up every short one
+
+
+def delayed(parent: QObject, milliseconds: int, call: Callable[[], Any]) -> QTimer:
+    """Return a timer that runs `call` once, `milliseconds` after its latest start."""
+    timer = QTimer(parent)
+    timer.setSingleShot(True)
+    timer.setInterval(milliseconds)
+    timer.timeout.connect(call)
+    return timer
 
 
 class _ClosingWorker(GeneratorWorker):
