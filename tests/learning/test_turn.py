@@ -175,14 +175,15 @@ def test_a_loss_that_is_not_a_number_names_step_and_block_and_keeps_the_last_sta
 ):
     accept(project_path, phantom, BLOCKS)
     run = project_path / "runs" / "finetune-001"
-    original = finetuning.segmentation_loss
+    original = finetuning.segmentation_terms
     calls = []
 
     def loss(logits, batch, config):
         calls.append(1)
-        return original(logits, batch, config) * (float("nan") if len(calls) == 4 else 1)
+        factor = float("nan") if len(calls) == 4 else 1
+        return {name: term * factor for name, term in original(logits, batch, config).items()}
 
-    monkeypatch.setattr(finetuning, "segmentation_loss", loss)
+    monkeypatch.setattr(finetuning, "segmentation_terms", loss)
     monkeypatch.setattr(FinetuneConfig, "fit_config", saving_often(FinetuneConfig.fit_config))
     with pytest.raises(TrainingError, match=r"step 4.*block \d"):
         reports(project_path, run)

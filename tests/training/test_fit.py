@@ -1,18 +1,19 @@
 """The loop learns, stops and goes on bit by bit, and ends with frozen statistics."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 import torch
 
 from napari_vesselkd.errors import CheckpointError, InvalidInputError
-from napari_vesselkd.models import Student, StudentConfig, is_frozen
+from napari_vesselkd.models import Student, StudentConfig
 from napari_vesselkd.phantoms import PhantomConfig, make_phantom
-from napari_vesselkd.training import Batch, FitConfig, fit, segmentation_loss
+from napari_vesselkd.training import Batch, FitConfig, fit, segmentation_terms
 from napari_vesselkd.training.fit import learning_rate
 from napari_vesselkd.volume import IntensityWindow
 
-CONFIG = FitConfig(steps=12, warmup=2, save_every=3, report_every=4, calibration=2, freeze_at=0.5)
+CONFIG = FitConfig(steps=12, warmup=2, save_every=3, report_every=4)
 
 
 def model(seed=0):
@@ -27,8 +28,12 @@ def batch_of(step):
     return Batch(image, label, label, torch.ones_like(label))
 
 
+def terms_of(net, batch, step):
+    return segmentation_terms(net(batch.image), batch)
+
+
 def run(path, net, config=CONFIG, stop_after=None):
-    for report in fit(net, batch_of, segmentation_loss, config, path):
+    for report in fit(net, batch_of, terms_of, config, path):
         if stop_after is not None and report.done >= stop_after:
             break
     return net
@@ -38,7 +43,7 @@ def weights(net):
     return {key: value.clone() for key, value in net.state_dict().items()}
 
 
-@pytest.mark.parametrize("stop_after", [4, 8])  # before and after the statistics are frozen
+@pytest.mark.parametrize("stop_after", [4, 8])
 def test_a_stopped_run_goes_on_bit_by_bit(tmp_path, stop_after):
     whole = weights(run(tmp_path / "whole", model()))
     run(tmp_path / "parts", model(), stop_after=stop_after)
@@ -53,15 +58,11 @@ def test_the_same_seed_gives_the_same_weights(tmp_path):
 
 def test_a_finished_run_does_nothing_more(tmp_path):
     run(tmp_path / "state", model())
-    assert list(fit(model(1), batch_of, segmentation_loss, CONFIG, tmp_path / "state")) == []
-
-
-def test_it_ends_with_frozen_statistics(tmp_path):
-    assert is_frozen(run(tmp_path / "state", model()))
+    assert list(fit(model(1), batch_of, terms_of, CONFIG, tmp_path / "state")) == []
 
 
 def test_reports_count_steps_and_carry_the_loss(tmp_path):
-    reports = list(fit(model(), batch_of, segmentation_loss, CONFIG, tmp_path / "state"))
+    reports = list(fit(model(), batch_of, terms_of, CONFIG, tmp_path / "state"))
     assert [report.done for report in reports] == [4, 8, 12]
     assert all(report.unit == "steps" and report.loss > 0 for report in reports)
 
@@ -111,16 +112,70 @@ def test_the_student_overfits_one_phantom_patch(tmp_path):
     data = Batch(image, label, label, torch.ones_like(label))
     torch.manual_seed(0)
     net = Student(StudentConfig(stem_stride=(1, 2, 2), strides=((1, 2, 2), 2, 2, 2)))
-    config = FitConfig(steps=300, warmup=10, learning_rate=1e-2, average=0.9, calibration=1, save_every=300)
-    list(fit(net, lambda _: data, segmentation_loss, config, tmp_path / "state"))
+    config = FitConfig(steps=300, warmup=10, learning_rate=1e-2, average=0.9, save_every=300)
+    list(fit(net, lambda _: data, terms_of, config, tmp_path / "state"))
     with torch.no_grad():
         found = torch.sigmoid(net(image)) > 0.5
     dice = 2 * (found & (label > 0)).sum() / (found.sum() + label.sum())
     assert dice > 0.95
 
 
-def test_statistics_may_stay_live_until_the_end(tmp_path):
-    config = FitConfig(steps=6, warmup=2, calibration=2, freeze_at=1.0, report_every=2)
-    net = model()
-    states = [is_frozen(net) for _ in fit(net, batch_of, segmentation_loss, config, tmp_path / "state")]
-    assert states == [False] * 3 and is_frozen(net)
+class Noisy(torch.nn.Module):
+    """Draws noise, and keeps a count in a buffer and a moving weight that no gradient reaches."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = model()
+        self.frozen = torch.nn.Linear(2, 2).requires_grad_(False)
+        self.register_buffer("count", torch.zeros(()))
+
+    def forward(self, image):
+        if self.training:
+            self.count += 1
+            image = image + 0.1 * torch.randn_like(image)
+        return self.net(image)
+
+
+@pytest.mark.parametrize("stop_after", [4, 8])
+def test_a_model_that_draws_noise_and_keeps_buffers_goes_on_bit_by_bit(tmp_path, stop_after):
+    config = replace(CONFIG, accumulate=2, factors={"net.head": 10.0}, precision="bf16")
+    whole = weights(run(tmp_path / "whole", Noisy(), config))
+    run(tmp_path / "parts", Noisy(), config, stop_after=stop_after)
+    resumed = weights(run(tmp_path / "parts", Noisy(), config))
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole if not key.startswith("frozen"))
+    assert whole["count"] == 24
+
+
+def test_accumulated_batches_give_the_step_of_one_large_batch(tmp_path):
+    def mean_terms(net, batch, step):
+        return {"squares": ((net(batch.image) - batch.label) ** 2).mean()}
+
+    def large(step):
+        parts = [batch_of(2 * step + n) for n in range(2)]
+        return Batch(
+            *(
+                torch.cat([getattr(p, key) for p in parts])
+                for key in ("image", "label", "centreline", "valid")
+            )
+        )
+
+    one, two = model(), model()
+    config = FitConfig(steps=3, warmup=1, average=0.0)
+    list(fit(one, batch_of, mean_terms, replace(config, accumulate=2), tmp_path / "one"))
+    list(fit(two, large, mean_terms, config, tmp_path / "two"))
+    for a, b in zip(one.parameters(), two.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_factors_scale_the_rate_of_the_parameters_they_name(tmp_path):
+    net, before = model(), weights(model())
+    config = FitConfig(steps=1, warmup=1, average=0.0, factors={"head": 0.0})
+    list(fit(net, batch_of, terms_of, config, tmp_path / "state"))
+    moved = {key for key, value in net.state_dict().items() if not torch.equal(value, before[key])}
+    assert moved and not any(key.startswith("head") for key in moved)
+
+
+def test_terms_are_reported_by_name_and_sum_to_the_loss(tmp_path):
+    *_, last = fit(model(), batch_of, terms_of, CONFIG, tmp_path / "state")
+    assert set(last.terms) == {"Dice", "cross entropy"}
+    assert sum(last.terms.values()) == pytest.approx(last.loss)

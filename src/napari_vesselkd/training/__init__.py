@@ -2,7 +2,7 @@
 
 from napari_vesselkd.training.augment import AugmentConfig
 from napari_vesselkd.training.fit import FitConfig, FitProgress, fit
-from napari_vesselkd.training.losses import LossConfig, segmentation_loss
+from napari_vesselkd.training.losses import LossConfig, segmentation_terms
 from napari_vesselkd.training.patches import Batch, PatchConfig, PhantomPatches, fill_pool
 
 __all__ = [
@@ -15,5 +15,5 @@ __all__ = [
     "PhantomPatches",
     "fill_pool",
     "fit",
-    "segmentation_loss",
+    "segmentation_terms",
 ]

@@ -24,22 +24,31 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from napari_vesselkd.checkpoints import CheckpointCard, save_checkpoint
 from napari_vesselkd.checkpoints.calibration import calibrate
 from napari_vesselkd.geometry import Shape, as_shape
 from napari_vesselkd.measure import evaluate
-from napari_vesselkd.models import Student, StudentConfig, measure_reach, set_statistics, statistics_of
+from napari_vesselkd.models import (
+    Student,
+    StudentConfig,
+    freeze_statistics,
+    measure_reach,
+    set_statistics,
+    statistics_of,
+)
 from napari_vesselkd.models.streaming import StreamingStudent, exact_reach
 from napari_vesselkd.phantoms import PhantomConfig, make_phantom
 from napari_vesselkd.reports import Report
 from napari_vesselkd.training.fit import FitConfig, fit
-from napari_vesselkd.training.losses import LossConfig, segmentation_loss
-from napari_vesselkd.training.patches import PatchConfig, PhantomPatches, fill_pool
+from napari_vesselkd.training.losses import LossConfig, segmentation_terms
+from napari_vesselkd.training.patches import Batch, PatchConfig, PhantomPatches, fill_pool
 from napari_vesselkd.volume import IntensityWindow, volume_from_arrays
 
 HELD_OUT = 1_000_000
 IN_PLANE_UM = (0.6, 2.6)
+CALIBRATION = 24  # batches over which the statistics stored with the weights are measured
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,7 @@ RECIPES = {
         trained=(1.6, 7.0),
         model=StudentConfig(stem_stride=(1, 2, 2), strides=((1, 2, 2), 2, 2, 2)),
         patches=PatchConfig(shape=(16, 128, 128), batch=3, thin=0.4, upper=(95.0, 99.5)),
-        fit=FitConfig(steps=1600, freeze_at=1.0),
+        fit=FitConfig(steps=1600),
     ),
     "hr-coarse-z": Recipe(
         name="student-hr-coarse-z",
@@ -94,7 +103,7 @@ RECIPES = {
         trained=(1.6, 7.0),
         model=StudentConfig(stem_stride=None, strides=((1, 2, 2), (1, 2, 2), 2, 2)),
         patches=PatchConfig(shape=(16, 96, 96), batch=3, thin=0.4, upper=(95.0, 99.5)),
-        fit=FitConfig(steps=1400, freeze_at=1.0),
+        fit=FitConfig(steps=1400),
     ),
     "isotropic": Recipe(
         name="student-isotropic",
@@ -104,7 +113,7 @@ RECIPES = {
         model=StudentConfig(),
         phantom_shape=(80, 112, 112),
         patches=PatchConfig(shape=(64, 64, 64), thin=0.2, upper=(95.0, 99.5)),
-        fit=FitConfig(steps=1600, freeze_at=1.0),
+        fit=FitConfig(steps=1600),
     ),
 }
 
@@ -118,8 +127,12 @@ def make_bundled(recipe: Recipe, out: Path, *, workers: int = 1, command: str = 
         torch.manual_seed(recipe.seed)
         model = Student(recipe.model)
         patches = PhantomPatches(run / "phantoms", seeds, recipe.patches, recipe.seed)
-        loss_of = partial(segmentation_loss, config=recipe.loss)
-        yield from fit(model, patches, loss_of, recipe.fit, run / "state.safetensors")
+
+        def terms_of(net: Student, batch: Batch, _step: int) -> dict[str, Tensor]:
+            return segmentation_terms(net(batch.image), batch, recipe.loss)
+
+        yield from fit(model, patches, terms_of, recipe.fit, run / "state.safetensors")
+    freeze_statistics(model, [patches(-1 - number).image for number in range(CALIBRATION)])
     lineage = {
         "command": command,
         "seed": recipe.seed,

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +35,7 @@ from napari_vesselkd.training.bundled import RECIPES, Recipe, phantom_config
 from napari_vesselkd.training.crops import Crop, CropPatches, MixedPatches, read_crop
 from napari_vesselkd.training.dataset import Dataset
 from napari_vesselkd.training.fit import BatchOf, FitConfig, FitProgress, fit
-from napari_vesselkd.training.losses import LossConfig, segmentation_loss
+from napari_vesselkd.training.losses import LossConfig, segmentation_terms
 from napari_vesselkd.training.patches import Batch, PhantomPatches, fill_pool
 from napari_vesselkd.training.validation import choose_threshold, probability, validate
 
@@ -128,7 +128,6 @@ class FinetuneConfig:
             final_share=0.02,
             warmup=min(10, self.steps),
             average=0.98,
-            freeze_at=1.0,
             save_every=50,
             report_every=math.gcd(5, self.validate_every),
         )
@@ -234,23 +233,17 @@ def _train(
         yield Notice("No block is held out: nothing tells whether the new checkpoint is better")
     first = [_predict(average, crop, dataset) for crop in watched]
 
-    def forward_of(net: nn.Module, batch: Batch) -> Tensor:
+    weights = LossConfig(skeleton_recall=config.skeleton_recall)
+
+    def terms_of(net: nn.Module, batch: Batch, _step: int) -> dict[str, Tensor]:
         if batch.statistics is None:
             thaw_statistics(net)
         else:
             set_statistics(net, statistics[batch.statistics])
-        return cast(Tensor, net(batch.image))
+        return segmentation_terms(net(batch.image), batch, weights)
 
-    loss_of = partial(segmentation_loss, config=LossConfig(skeleton_recall=config.skeleton_recall))
-    reports = fit(
-        model,
-        batches,
-        loss_of,
-        config.fit_config(),
-        run / "state.safetensors",
-        forward_of=forward_of,
-        average=average,
-    )
+    state = run / "state.safetensors"
+    reports = fit(model, batches, terms_of, config.fit_config(), state, average=average)
     for report in reports:
         yield report
         if watched and isinstance(report, FitProgress) and _due(report.done, config):

@@ -1,32 +1,45 @@
 """The one training loop, read from top to bottom.
 
-A batch is a function of the step's number and the optimiser's state is saved with the weights, so that a run
-that was stopped goes on bit by bit as if it had not been (on the CPU).
+A batch is a function of the step's number, torch's random generator is seeded from it, and the optimiser's
+state is saved with the weights, so that a run that was stopped goes on bit by bit as if it had not been (on
+the CPU).
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import cast
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 
 from napari_vesselkd.errors import TrainingError
-from napari_vesselkd.models import freeze_statistics, is_frozen
 from napari_vesselkd.reports import Progress, Report
-from napari_vesselkd.training.patches import Batch
 from napari_vesselkd.training.state import Parts, read_state, write_state
 
-BatchOf = Callable[[int], Batch]
-LossOf = Callable[[Tensor, Batch], Tensor]
-ForwardOf = Callable[[nn.Module, Batch], Tensor]
+
+class Data(Protocol):
+    """What one pass learns from, such as a `Batch`."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Where it comes from, for messages."""
+        ...
+
+    def to(self, device: torch.device) -> Self:
+        """Return it on a device."""
+        ...
+
+
+BatchOf = Callable[[int], Any]
+TermsOf = Callable[[Any, Any, int], Mapping[str, Tensor]]
+AfterStep = Callable[[Any, int], None]
 
 
 @dataclass(frozen=True)
@@ -38,68 +51,73 @@ class FitConfig:
     steps : int
     learning_rate : float
         Of Adam, at its highest, after `warmup` steps.
+    factors : dict
+        Parameters whose name begins with a key learn at that multiple of the rate; 1 for all others.
     schedule, final_share : {"cosine", "exponential"}, float
         How it falls to that share of itself; the paper's is exponential.
+    accumulate : int
+        Batches whose gradients make one step.
     clip, average : float
-        Largest norm of the gradient; decay of the moving average of the weights, which is what is kept.
-    freeze_at : float
-        Share of the steps after which normalisation statistics are fixed and trained with; 1: at the end.
-    calibration : int
-        Batches over which they are measured.
+        Largest norm of the gradient; decay of the moving average of the weights, which is what is kept
+        (0: the last weights).
+    precision : {"fp32", "bf16"}
+        Of the passes; weights and optimiser stay in fp32.
     save_every, report_every : int
         Steps.
+    seed : int
+        Of what the model itself draws, such as noise.
     """
 
     steps: int = 3000
     learning_rate: float = 5e-3
+    factors: dict[str, float] = field(default_factory=dict)
     schedule: str = "cosine"
     final_share: float = 0.01
     warmup: int = 100
+    accumulate: int = 1
     clip: float = 1.0
     average: float = 0.995
-    freeze_at: float = 0.6
-    calibration: int = 24
+    precision: str = "fp32"
     save_every: int = 200
     report_every: int = 20
+    seed: int = 0
 
 
 @dataclass(frozen=True)
 class FitProgress(Progress):
-    """Progress in steps with the mean loss since the last report."""
+    """Progress in steps with the mean loss, and its terms, since the last report."""
 
     loss: float = math.nan
+    terms: dict[str, float] = field(default_factory=dict)
     learning_rate: float = 0.0
-
-
-def plain_forward(model: nn.Module, batch: Batch) -> Tensor:
-    """Return the logits of a batch."""
-    return cast(Tensor, model(batch.image))
 
 
 def fit(
     model: nn.Module,
     batch_of: BatchOf,
-    loss_of: LossOf,
+    terms_of: TermsOf,
     config: FitConfig,
     state_path: Path,
     *,
-    forward_of: ForwardOf = plain_forward,
     average: nn.Module | None = None,
+    after_step: AfterStep | None = None,
 ) -> Iterator[Report]:
-    """Train `model` in place; afterwards it holds the averaged weights, with frozen statistics.
+    """Train `model` in place; afterwards it holds the averaged weights.
 
     Parameters
     ----------
     model : nn.Module
-        On the device it is to be trained on.
-    batch_of, loss_of : callable
-        Step number to `Batch` (must depend on nothing else); logits and batch to a scalar.
+        On the device it is to be trained on; what needs no gradient is not trained.
+    batch_of : callable
+        Number of a pass (step x accumulate + n) to `Data`; must depend on nothing else.
+    terms_of : callable
+        Model, data and step to the named terms of the loss, scalars; their sum is minimised.
     state_path : Path
         Where the state is kept; a run with the same config goes on from it.
-    forward_of : callable
-        Model and batch to logits.
     average : nn.Module, optional
         A copy of `model` that is to hold the averaged weights, for who wants to look at them meanwhile.
+    after_step : callable, optional
+        Called with model and step after each step.
 
     Raises
     ------
@@ -108,47 +126,44 @@ def fit(
     """
     device = next(model.parameters()).device
     average = (average or copy.deepcopy(model)).requires_grad_(False)
-    optimiser = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+    optimiser = torch.optim.Adam(_groups(model, config.factors), lr=config.learning_rate)
     parts = Parts(model, average, optimiser)
     first = read_state(state_path, parts, config)
-    freeze_step = round(config.freeze_at * config.steps)
-    started, losses = monotonic(), []
+    started, seen = monotonic(), _Means()
     with ThreadPoolExecutor(1) as ahead:  # the next batch is made while this one is used
-        coming = ahead.submit(batch_of, first)
+        coming = ahead.submit(batch_of, first * config.accumulate)
         for step in range(first, config.steps):
-            batch = _to(coming.result(), device)
-            if step + 1 < config.steps:
-                coming = ahead.submit(batch_of, step + 1)
-            if step == freeze_step:
-                model.load_state_dict(average.state_dict())
-                freeze_statistics(
-                    model, [_to(batch_of(-1 - n), device).image for n in range(config.calibration)]
-                )
-                average.load_state_dict(model.state_dict())
-
             rate = learning_rate(step, config)
             for group in optimiser.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["factor"]
             model.train()
-            loss = loss_of(forward_of(model, batch), batch)
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-            _check_finite(loss, norm, step, batch)
+            torch.manual_seed(config.seed * 1_000_003 + step)
+            for number in range(step * config.accumulate, (step + 1) * config.accumulate):
+                batch = coming.result().to(device)
+                if number + 1 < config.steps * config.accumulate:
+                    coming = ahead.submit(batch_of, number + 1)
+                with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+                    terms = terms_of(model, batch, step)
+                loss = torch.stack([term.float() for term in terms.values()]).sum()
+                (loss / config.accumulate).backward()  # type: ignore[no-untyped-call]
+                seen.add(loss, terms)
+                _check_finite("loss", loss, step, batch)
+            norm = torch.nn.utils.clip_grad_norm_(_trained(model), config.clip)
+            _check_finite("gradient", norm, step, batch)
             optimiser.step()
+            if after_step is not None:
+                after_step(model, step)
             _follow(average, model, min(config.average, (step + 1) / (step + 10)))
 
-            losses.append(loss.item())
             done = step + 1
             if done % config.save_every == 0 or done == config.steps:
                 write_state(state_path, parts, config, done)
             if done % config.report_every == 0 or done == config.steps:
-                mean = sum(losses) / len(losses)
-                losses.clear()
-                yield FitProgress(done, config.steps, "steps", monotonic() - started, first, mean, rate)
+                elapsed = monotonic() - started
+                yield FitProgress(done, config.steps, "steps", elapsed, first, *seen.means(), rate)
+                seen = _Means()
     model.load_state_dict(average.state_dict())
-    if not is_frozen(model):
-        freeze_statistics(model, [_to(batch_of(-1 - n), device).image for n in range(config.calibration)])
     model.eval()
 
 
@@ -162,12 +177,43 @@ def learning_rate(step: int, config: FitConfig) -> float:
     return config.learning_rate * rise * fall
 
 
-def _check_finite(loss: Tensor, norm: Tensor, step: int, batch: Batch) -> None:
-    if bool(torch.isfinite(loss)) and bool(torch.isfinite(norm)):
+class _Means:
+    """Sums of the losses and terms since the last report."""
+
+    def __init__(self) -> None:
+        self.count, self.loss = 0, 0.0
+        self.terms: dict[str, float] = {}
+
+    def add(self, loss: Tensor, terms: Mapping[str, Tensor]) -> None:
+        self.count += 1
+        self.loss += loss.item()
+        for name, term in terms.items():
+            self.terms[name] = self.terms.get(name, 0.0) + term.item()
+
+    def means(self) -> tuple[float, dict[str, float]]:
+        return self.loss / self.count, {name: total / self.count for name, total in self.terms.items()}
+
+
+def _trained(model: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def _groups(model: nn.Module, factors: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Return the optimiser's groups of parameters, one per factor of the learning rate."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            found = (value for key, value in factors.items() if name.startswith(key))
+            groups.setdefault(next(found, 1.0), []).append(parameter)
+    return [{"params": parameters, "factor": factor} for factor, parameters in groups.items()]
+
+
+def _check_finite(what: str, value: Tensor, step: int, batch: Data) -> None:
+    if bool(torch.isfinite(value)):
         return
     raise TrainingError(
-        f"The loss is not a number at step {step + 1}",
-        value=f"loss {loss.item():g}, gradient {norm.item():g}, from {', '.join(batch.names) or 'a batch'}",
+        f"The {what} is not a number at step {step + 1}",
+        value=f"{value.item():g}, from {', '.join(batch.names) or 'a batch'}",
         limit="finite numbers",
         remedy="The last saved state is kept; look at the labels and voxels there",
     )
@@ -177,10 +223,5 @@ def _check_finite(loss: Tensor, norm: Tensor, step: int, batch: Batch) -> None:
 def _follow(average: nn.Module, model: nn.Module, decay: float) -> None:
     for kept, new in zip(average.parameters(), model.parameters(), strict=True):
         kept.lerp_(new, 1 - decay)
-
-
-def _to(batch: Batch, device: torch.device) -> Batch:
-    layout = torch.channels_last_3d if batch.image.dim() == 5 else torch.channels_last
-    image = batch.image.to(device, memory_format=layout)
-    label, line, valid = (part.to(device) for part in (batch.label, batch.centreline, batch.valid))
-    return replace(batch, image=image, label=label, centreline=line, valid=valid)
+    for kept_too, as_it_is in zip(average.buffers(), model.buffers(), strict=True):
+        kept_too.copy_(as_it_is)

@@ -29,20 +29,22 @@ class LossConfig:
     skeleton_recall: float = 0.0
 
 
-def segmentation_loss(logits: Tensor, batch: Batch, config: LossConfig | None = None) -> Tensor:
-    """Return the weighted sum of the terms, a scalar."""
+def segmentation_terms(logits: Tensor, batch: Batch, config: LossConfig | None = None) -> dict[str, Tensor]:
+    """Return the weighted terms, scalars, by name; their sum is the loss."""
     config = config or LossConfig()
-    loss = logits.new_zeros(())
-    probability = torch.sigmoid(logits)
+    probability = torch.sigmoid(logits.float())
+    terms = {}
     if config.dice:
-        loss = loss + config.dice * dice_loss(probability, batch.label, batch.valid)
+        terms["Dice"] = config.dice * dice_loss(probability, batch.label, batch.valid)
     if config.cross_entropy:
-        each = F.binary_cross_entropy_with_logits(logits, batch.label, reduction="none")
-        loss = loss + config.cross_entropy * (each * batch.valid).sum() / batch.valid.sum().clamp_min(1)
+        each = F.binary_cross_entropy_with_logits(logits.float(), batch.label, reduction="none")
+        mean = (each * batch.valid).sum() / batch.valid.sum().clamp_min(1)
+        terms["cross entropy"] = config.cross_entropy * mean
     if config.skeleton_recall:
         line = batch.centreline * batch.valid
-        loss = loss + config.skeleton_recall * (1 - _share((probability * line).sum(), line.sum()))
-    return loss
+        missed = 1 - _share((probability * line).sum(), line.sum())
+        terms["skeleton recall"] = config.skeleton_recall * missed
+    return terms
 
 
 def dice_loss(probability: Tensor, label: Tensor, valid: Tensor) -> Tensor:

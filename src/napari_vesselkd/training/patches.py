@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from time import monotonic
@@ -58,6 +58,13 @@ class Batch:
     valid: Tensor
     names: tuple[str, ...] = ()
     statistics: int | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """Return it on a device, with the channels last in memory."""
+        layout = torch.channels_last_3d if self.image.dim() == 5 else torch.channels_last
+        image = self.image.to(device, memory_format=layout)
+        label, line, valid = (part.to(device) for part in (self.label, self.centreline, self.valid))
+        return replace(self, image=image, label=label, centreline=line, valid=valid)
 
 
 @dataclass(frozen=True)
