@@ -13,9 +13,7 @@ import json
 import math
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -44,6 +42,7 @@ from napari_vesselkd.reports import Report
 from napari_vesselkd.training.fit import FitConfig, fit
 from napari_vesselkd.training.losses import LossConfig, segmentation_terms
 from napari_vesselkd.training.patches import Batch, PatchConfig, PhantomPatches, fill_pool
+from napari_vesselkd.training.timing import seconds_of, timed
 from napari_vesselkd.volume import IntensityWindow, volume_from_arrays
 
 HELD_OUT = 1_000_000
@@ -121,7 +120,7 @@ RECIPES = {
 def make_bundled(recipe: Recipe, out: Path, *, workers: int = 1, command: str = "") -> Iterator[Report]:
     """Train the recipe's student; write its checkpoint and card to `out`, intermediate files to out/run."""
     run = out / "run" / recipe.name
-    with _timed(run / "seconds.txt"):
+    with timed(run):
         seeds = [recipe.seed * HELD_OUT * 2 + n for n in range(recipe.phantoms)]
         yield from fill_pool(run / "phantoms", partial(phantom_config, recipe), seeds, workers)
         torch.manual_seed(recipe.seed)
@@ -138,24 +137,12 @@ def make_bundled(recipe: Recipe, out: Path, *, workers: int = 1, command: str = 
         "seed": recipe.seed,
         "data": f"{recipe.phantoms} phantoms of napari_vesselkd.phantoms, no real volume",
         "commit": _commit(),
-        "seconds": round(float((run / "seconds.txt").read_text())),
+        "seconds": round(seconds_of(run)),
         "parent": None,
         "recipe": json.loads(json.dumps(asdict(recipe))),
         "torch": torch.__version__,
     }
     save_checkpoint(out / recipe.name, model, replace(describe(model, recipe), lineage=lineage))
-
-
-@contextmanager
-def _timed(total: Path) -> Iterator[None]:
-    """Add the time spent inside to the number of seconds in a file, also when it is interrupted."""
-    started = time.monotonic()
-    total.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    finally:
-        before = float(total.read_text()) if total.exists() else 0.0
-        total.write_text(f"{before + time.monotonic() - started:.1f}\n")
 
 
 def phantom_config(recipe: Recipe, seed: int) -> PhantomConfig:

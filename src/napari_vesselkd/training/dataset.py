@@ -8,8 +8,10 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -31,6 +33,7 @@ CONTEXT: Shape = (8, 24, 24)  # voxels around a block that are seen, but not lea
 LARGEST_PIECE: Shape = (128, 256, 256)
 COLUMNS = ("image", "label", "group", "voxel_size_um", "mask")
 MANIFEST = "dataset.json"
+LabelsOf = Callable[[Region], npt.NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -154,10 +157,8 @@ def check_source(source: str | Path, *, held_out_group: str = "") -> None:
     rows = read_rows(path)
     _check_group(rows, held_out_group)
     for row in rows:
-        with open_volume(path.parent / row["image"]) as volume:
-            for name in filter(None, (row["label"], row["mask"])):
-                with open_volume(path.parent / name) as labels:
-                    _check_shape(volume, labels, name)
+        with ExitStack() as opened:
+            open_row(path.parent, row, opened)
 
 
 def _check_group(rows: Sequence[dict[str, str]], held_out_group: str) -> None:
@@ -269,8 +270,8 @@ def _copy_csv(path: Path, writer: _Writer, parent: Checkpoint, held_out_group: s
         )
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a DATASET.csv that have a label; images are relative to the file.
+def read_rows(path: Path, *, unlabelled: bool = False) -> list[dict[str, str]]:
+    """Return the rows of a DATASET.csv that have a label, or all; images are relative to the file.
 
     Raises
     ------
@@ -294,21 +295,21 @@ def read_rows(path: Path) -> list[dict[str, str]]:
             value=path,
             limit=", ".join(COLUMNS[:4]) + " and optionally mask",
         )
-    labelled = [row for row in rows if row["image"] and row["label"]]
-    if not labelled:
-        raise InvalidInputError("No row of the data set has a label", value=path, remedy="Fill column label")
-    return labelled
+    found = [row for row in rows if row["image"] and (row["label"] or unlabelled)]
+    if not found:
+        what = "an image" if unlabelled else "a label"
+        raise InvalidInputError(f"No row of the data set has {what}", value=path, remedy="Fill the column")
+    return found
 
 
 def _volume_crops(folder: Path, row: dict[str, str], writer: _Writer, parent: Checkpoint) -> Iterator[Crop]:
-    size: VoxelSize | None = parse_voxel_size(row["voxel_size_um"]) if row["voxel_size_um"] else None
-    label_path = folder / row["label"]
-    with open_volume(folder / row["image"], voxel_size_um=size) as volume, open_volume(label_path) as labels:
-        _check_shape(volume, labels, row["label"])
+    with ExitStack() as opened:
+        volume, labels = open_row(folder, row, opened)
+        assert labels is not None  # noqa: S101  (only rows with labels come here)
         window = _measure(volume, writer, parent)
         signature = volume.signature()
         for place in _pieces(volume.shape):
-            label = _binary_labels(labels, folder, row, place)
+            label = labels(place)
             if label.any():
                 yield Crop(
                     f"{row['image']} {place}",
@@ -321,14 +322,35 @@ def _volume_crops(folder: Path, row: dict[str, str], writer: _Writer, parent: Ch
                 )
 
 
-def _binary_labels(labels: Volume, folder: Path, row: dict[str, str], place: Region) -> npt.NDArray[np.uint8]:
-    """Return 2 where the label is above 0, 1 elsewhere, and 0 where the mask is 0."""
-    label = np.where(labels.read(place) > 0, FOREGROUND, BACKGROUND).astype(np.uint8)
-    if row["mask"]:
-        with open_volume(folder / row["mask"]) as mask:
-            _check_shape(labels, mask, row["mask"])
-            label[mask.read(place) == 0] = 0
-    return label
+def open_row(folder: Path, row: dict[str, str], opened: ExitStack) -> tuple[Volume, LabelsOf | None]:
+    """Open the image of a row and its labels: region to uint8, 0 where the mask is 0, 2 vessel, else 1.
+
+    Raises
+    ------
+    InvalidInputError
+        If label or mask has another shape than the image.
+    """
+    size: VoxelSize | None = parse_voxel_size(row["voxel_size_um"]) if row["voxel_size_um"] else None
+    volume = opened.enter_context(open_volume(folder / row["image"], voxel_size_um=size))
+    if not row["label"]:
+        return volume, None
+    label = _beside(volume, folder, row["label"], opened)
+    mask = _beside(volume, folder, row["mask"], opened) if row["mask"] else None
+    return volume, partial(_binary_labels, label, mask)
+
+
+def _beside(volume: Volume, folder: Path, name: str, opened: ExitStack) -> Volume:
+    """Open a volume that must have the shape of `volume`."""
+    other = opened.enter_context(open_volume(folder / name))
+    _check_shape(volume, other, name)
+    return other
+
+
+def _binary_labels(label: Volume, mask: Volume | None, place: Region) -> npt.NDArray[np.uint8]:
+    found = np.where(label.read(place) > 0, FOREGROUND, BACKGROUND).astype(np.uint8)
+    if mask is not None:
+        found[mask.read(place) == 0] = 0
+    return found
 
 
 def _check_shape(one: Volume, other: Volume, name: str) -> None:

@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -37,6 +34,7 @@ from napari_vesselkd.training.dataset import Dataset
 from napari_vesselkd.training.fit import BatchOf, FitConfig, FitProgress, fit
 from napari_vesselkd.training.losses import LossConfig, segmentation_terms
 from napari_vesselkd.training.patches import Batch, PhantomPatches, fill_pool
+from napari_vesselkd.training.timing import seconds_of, timed
 from napari_vesselkd.training.validation import choose_threshold, probability, validate
 
 PHANTOM_SEED = 3_000_000
@@ -205,12 +203,9 @@ def finetune(
     pool = phantom_folder(recipe)
     seeds = [PHANTOM_SEED + n for n in range(config.phantoms if config.phantom_share else 0)]
     yield from fill_pool(pool, partial(phantom_config, recipe), seeds)
-    began = time.monotonic()
-    try:
+    with timed(run):
         batches = _batches(dataset, recipe, config, (pool, seeds))
         model = yield from _train(dataset, parent, run, config, batches)
-    finally:
-        _add_seconds(run, time.monotonic() - began)
     card = replace(_card(dataset, parent, model), lineage=_lineage(dataset, parent, config, run, lineage))
     save_checkpoint(target, model, card)
     yield _finished(target, card)
@@ -328,7 +323,7 @@ def _lineage(
         "training_blocks": len(dataset.training),
         "held_out_blocks": len(dataset.held_out),
         "config": json.loads(json.dumps(asdict(config))),
-        "seconds": round(_seconds(run), 1),
+        "seconds": round(seconds_of(run), 1),
         "torch": torch.__version__,
         **(more or {}),
     }
@@ -343,17 +338,3 @@ def _finished(target: Path, card: CheckpointCard) -> FinetuneFinished:
         seconds=float(card.lineage["seconds"]),
         thresholds=tuple(float(known["threshold"]) for known in card.volumes.values()),
     )
-
-
-def _seconds(run: Path) -> float:
-    with suppress(OSError, ValueError):
-        return float((run / "seconds.txt").read_text())
-    return 0.0
-
-
-def _add_seconds(run: Path, seconds: float) -> None:
-    """Add to the time that the sessions of this run have taken so far."""
-    with suppress(OSError):
-        aside = run / f"seconds.txt.{os.getpid()}.part"
-        aside.write_text(f"{_seconds(run) + seconds:.1f}\n")
-        aside.replace(run / "seconds.txt")

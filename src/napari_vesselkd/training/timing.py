@@ -1,0 +1,33 @@
+"""How long a run has taken over all its sessions, kept in a file of its folder."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+FILE = "seconds.txt"
+
+
+@contextmanager
+def timed(run: Path) -> Iterator[None]:
+    """Add the time spent inside to that of the run, also when it is interrupted."""
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        total = seconds_of(run) + time.monotonic() - began
+        with suppress(OSError):  # a full disk has its own message
+            run.mkdir(parents=True, exist_ok=True)
+            aside = run / f"{FILE}.{os.getpid()}.part"
+            aside.write_text(f"{total:.1f}\n")
+            aside.replace(run / FILE)
+
+
+def seconds_of(run: Path) -> float:
+    """Return the seconds so far, 0 where none are noted."""
+    with suppress(OSError, ValueError):
+        return float((run / FILE).read_text())
+    return 0.0
