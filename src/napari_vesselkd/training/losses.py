@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_vesselkd.distillation.dice import dice_loss, share
 from napari_vesselkd.training.patches import Batch
 
-SMOOTH = 1e-5
+__all__ = ["LossConfig", "dice_loss", "segmentation_terms"]
 
 
 @dataclass(frozen=True)
@@ -42,16 +43,6 @@ def segmentation_terms(logits: Tensor, batch: Batch, config: LossConfig | None =
         terms["cross entropy"] = config.cross_entropy * mean
     if config.skeleton_recall:
         line = batch.centreline * batch.valid
-        missed = 1 - _share((probability * line).sum(), line.sum())
+        missed = 1 - share((probability * line).sum(), line.sum())
         terms["skeleton recall"] = config.skeleton_recall * missed
     return terms
-
-
-def dice_loss(probability: Tensor, label: Tensor, valid: Tensor) -> Tensor:
-    """Return ``1 - 2 sum(p y) / (sum(p) + sum(y))`` over the whole batch (VpbSD eq. 7, batch Dice)."""
-    p, y = probability * valid, label * valid
-    return 1 - _share(2 * (p * y).sum(), p.sum() + y.sum())
-
-
-def _share(part: Tensor, whole: Tensor) -> Tensor:
-    return (part + SMOOTH) / (whole + SMOOTH)
