@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+# As napari_vesselkd.models does it, before any test loads torch: threads sleep while they wait for each other.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 
 @pytest.fixture(scope="session")
 def vesselkd_data() -> Path:

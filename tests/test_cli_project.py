@@ -263,7 +263,7 @@ def test_with_one_block_there_is_a_checkpoint_but_no_verdict(capsys, folder, pha
     new_project(folder, phantom, BLOCKS[:1])
     outcome = run(capsys, "finetune", "new.vesselkd", *QUICK)
     assert outcome.code == 0
-    assert "No block is held out" in outcome.err
+    assert "Nothing is held out" in outcome.err
     assert "No held-out blocks: No accepted block is held out" in outcome.out
 
 

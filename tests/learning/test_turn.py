@@ -160,7 +160,7 @@ def test_one_class_alone_is_refused(project_path, phantom, value, message):
 def test_with_one_block_the_gate_refuses_to_compare(project_path, phantom):
     accept(project_path, phantom, BLOCKS[:1])
     found = reports(project_path, project_path / "runs" / "finetune-001")
-    assert any("No block is held out" in getattr(one, "text", "") for one in found)
+    assert any("Nothing is held out" in getattr(one, "text", "") for one in found)
     assert found[-1].verdict == "no held-out blocks" and "accept more blocks" in found[-1].text
 
 

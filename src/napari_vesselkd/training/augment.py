@@ -29,11 +29,11 @@ class AugmentConfig:
     brightness : float
         Largest shift.
     blur : float
-        Largest standard deviation in voxels, in the plane; half of it along z.
+        Largest standard deviation in voxels, in the plane; half of it along z. 0: none.
     noise : float
         Largest standard deviation of added Gaussian noise.
     low_resolution : float
-        Largest in-plane factor of simulated coarser sampling.
+        Largest in-plane factor of simulated coarser sampling. 1: none.
     probability : float
         Of each of them.
     """
@@ -58,9 +58,9 @@ def orient(arrays: tuple[npt.NDArray[Any], ...], rng: np.random.Generator) -> tu
 def change_appearance(image: Image, config: AugmentConfig, rng: np.random.Generator) -> Image:
     """Return `image` after a random subset of the changes, clipped to [0, 1]."""
     apply = rng.random(6) < config.probability
-    if apply[0]:
+    if apply[0] and config.blur:
         image = _blurred(image, rng.uniform(0.2, config.blur), rng.uniform(0.0, 0.5))
-    if apply[1]:
+    if apply[1] and config.low_resolution > 1:
         image = _coarser(image, rng.uniform(1.2, config.low_resolution))
     if apply[2]:
         image = image ** np.float32(config.gamma ** rng.uniform(-1, 1))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -34,6 +34,7 @@ LARGEST_PIECE: Shape = (128, 256, 256)
 COLUMNS = ("image", "label", "group", "voxel_size_um", "mask")
 MANIFEST = "dataset.json"
 LabelsOf = Callable[[Region], npt.NDArray[np.uint8]]
+Feeding = Checkpoint | Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class _Writer:
 
 
 def copy_dataset(
-    source: str | Path, folder: Path, parent: Checkpoint, *, held_out_group: str = ""
+    source: str | Path, folder: Path, parent: Feeding, *, held_out_group: str = ""
 ) -> Iterator[Report]:
     """Copy what `source` has to learn from into `folder`, with the statistics that `parent` finds there.
 
@@ -122,7 +123,8 @@ def copy_dataset(
     source : str or Path
         PROJECT.vesselkd, or DATASET.csv with columns image, label, group, voxel_size_um and optionally mask.
     folder : Path
-    parent : Checkpoint
+    parent : Checkpoint or mapping
+        Or only its percentiles, "lower" and "upper", where no statistics are needed.
     held_out_group : str, optional
         Group of a DATASET.csv that is not trained on.
 
@@ -169,7 +171,7 @@ def _check_group(rows: Sequence[dict[str, str]], held_out_group: str) -> None:
         )
 
 
-def _copy_project(project: Project, writer: _Writer, parent: Checkpoint) -> Iterator[Report]:
+def _copy_project(project: Project, writer: _Writer, parent: Feeding) -> Iterator[Report]:
     training, held_out = project.training_blocks, project.held_out_blocks
     _check_blocks(project, training, held_out)
     began, total = monotonic(), len(training) + len(held_out)
@@ -236,14 +238,15 @@ def _block_crop(
     )
 
 
-def _measure(volume: Volume, writer: _Writer, parent: Checkpoint) -> tuple[float, float]:
+def _measure(volume: Volume, writer: _Writer, parent: Feeding) -> tuple[float, float]:
     """Return the intensity window of a volume; note its statistics with the parent's weights."""
-    card = parent.card
+    percentiles = parent.card.intensity if isinstance(parent, Checkpoint) else parent
     window = measure_intensity_window(
-        volume, lower=float(card.intensity["lower"]), upper=float(card.intensity["upper"])
+        volume, lower=float(percentiles["lower"]), upper=float(percentiles["upper"])
     )
     signature = volume.signature()
-    if signature not in writer.statistics:
+    if isinstance(parent, Checkpoint) and signature not in writer.statistics:
+        card = parent.card
         known = card.volumes.get(signature, {}).get("statistics")
         if known is None:
             model: Any = parent.load()
@@ -253,7 +256,7 @@ def _measure(volume: Volume, writer: _Writer, parent: Checkpoint) -> tuple[float
     return window.low, window.high
 
 
-def _copy_csv(path: Path, writer: _Writer, parent: Checkpoint, held_out_group: str) -> Iterator[Report]:
+def _copy_csv(path: Path, writer: _Writer, parent: Feeding, held_out_group: str) -> Iterator[Report]:
     rows = read_rows(path)
     _check_group(rows, held_out_group)
     began = monotonic()
@@ -302,7 +305,7 @@ def read_rows(path: Path, *, unlabelled: bool = False) -> list[dict[str, str]]:
     return found
 
 
-def _volume_crops(folder: Path, row: dict[str, str], writer: _Writer, parent: Checkpoint) -> Iterator[Crop]:
+def _volume_crops(folder: Path, row: dict[str, str], writer: _Writer, parent: Feeding) -> Iterator[Crop]:
     with ExitStack() as opened:
         volume, labels = open_row(folder, row, opened)
         assert labels is not None  # noqa: S101  (only rows with labels come here)

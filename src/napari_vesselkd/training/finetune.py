@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -27,15 +26,16 @@ from napari_vesselkd.checkpoints import Checkpoint, CheckpointCard, load_checkpo
 from napari_vesselkd.errors import InvalidInputError
 from napari_vesselkd.models import StudentConfig, set_statistics, statistics_of, thaw_statistics
 from napari_vesselkd.models.devices import checked_device
-from napari_vesselkd.reports import Notice, Report, Result
+from napari_vesselkd.reports import Report, Result
 from napari_vesselkd.training.bundled import RECIPES, Recipe, phantom_config
+from napari_vesselkd.training.checking import check_at_least, check_name, check_rate
 from napari_vesselkd.training.crops import Crop, CropPatches, MixedPatches, read_crop
 from napari_vesselkd.training.dataset import Dataset
-from napari_vesselkd.training.fit import BatchOf, FitConfig, FitProgress, fit
+from napari_vesselkd.training.fit import BatchOf, FitConfig, fit
 from napari_vesselkd.training.losses import LossConfig, segmentation_terms
 from napari_vesselkd.training.patches import Batch, PhantomPatches, fill_pool
 from napari_vesselkd.training.timing import seconds_of, timed
-from napari_vesselkd.training.validation import choose_threshold, probability, validate
+from napari_vesselkd.training.validation import choose_threshold, probability, watched
 
 PHANTOM_SEED = 3_000_000
 
@@ -90,19 +90,8 @@ class FinetuneConfig:
     name: str | None = None
 
     def __post_init__(self) -> None:
-        for name, value, least in (
-            ("steps", self.steps, 1),
-            ("batch", self.batch, 1),
-            ("phantoms", self.phantoms, 0),
-            ("validate_every", self.validate_every, 1),
-            ("threads", self.threads, 1),
-        ):
-            if value is not None and value < least:
-                raise InvalidInputError(f"{name} is too small", value=value, limit=f"at least {least}")
-        if not 0 < self.learning_rate <= 1:
-            raise InvalidInputError(
-                "The learning rate is out of range", value=self.learning_rate, limit="0..1"
-            )
+        check_at_least(self, steps=1, batch=1, phantoms=0, validate_every=1, threads=1)
+        check_rate(self.learning_rate)
         if not 0 <= self.phantom_share < 1:
             raise InvalidInputError(
                 "The share of phantoms is out of range", value=self.phantom_share, limit="0 to below 1"
@@ -111,12 +100,8 @@ class FinetuneConfig:
             raise InvalidInputError(
                 "The weight of the centrelines is negative", value=self.skeleton_recall, limit="0 or more"
             )
-        if self.name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
-            raise InvalidInputError(
-                "The checkpoint's name cannot be used",
-                value=self.name,
-                limit="letters, digits, dot, dash and underscore",
-            )
+        if self.name is not None:
+            check_name(self.name)
 
     def fit_config(self) -> FitConfig:
         """Return the loop's settings."""
@@ -223,11 +208,7 @@ def _train(
     model = parent.load().to(device).requires_grad_(True)
     average = parent.load().to(device)
     original = statistics_of(model)
-    watched = [read_crop(file) for file in dataset.files(held_out=True)]
-    if not watched:
-        yield Notice("No block is held out: nothing tells whether the new checkpoint is better")
-    first = [_predict(average, crop, dataset) for crop in watched]
-
+    crops = [read_crop(file) for file in dataset.files(held_out=True)]
     weights = LossConfig(skeleton_recall=config.skeleton_recall)
 
     def terms_of(net: nn.Module, batch: Batch, _step: int) -> dict[str, Tensor]:
@@ -239,17 +220,11 @@ def _train(
 
     state = run / "state.safetensors"
     reports = fit(model, batches, terms_of, config.fit_config(), state, average=average)
-    for report in reports:
-        yield report
-        if watched and isinstance(report, FitProgress) and _due(report.done, config):
-            found = [_predict(average, crop, dataset) for crop in watched]
-            yield validate(report.done, watched, first, found, run)
+    yield from watched(
+        reports, lambda crop: _predict(average, crop, dataset), crops, run, config.validate_every
+    )
     set_statistics(model, original)
     return model.cpu().eval()
-
-
-def _due(step: int, config: FinetuneConfig) -> bool:
-    return step % config.validate_every == 0 or step == config.steps
 
 
 def _predict(model: nn.Module, crop: Crop, dataset: Dataset) -> npt.NDArray[np.float32]:

@@ -91,6 +91,10 @@ class FitProgress(Progress):
     terms: dict[str, float] = field(default_factory=dict)
     learning_rate: float = 0.0
 
+    def due(self, every: int) -> bool:
+        """Whether something is due that is done every so many steps, and at the end."""
+        return self.done == self.total or self.done % every == 0
+
 
 def fit(
     model: nn.Module,

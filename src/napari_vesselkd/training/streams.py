@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from napari_vesselkd.geometry import Region, Shape, as_shape
 from napari_vesselkd.training.augment import AugmentConfig, change_appearance, orient
-from napari_vesselkd.training.crops import Crop, mask_of
+from napari_vesselkd.training.crops import FOREGROUND, Crop, mask_of
 from napari_vesselkd.training.patches import Batch, fill, to_batch
 from napari_vesselkd.volume import IntensityWindow, Volume, volume_from_arrays
 
@@ -101,14 +101,18 @@ class Stream:
         """Return a random place; with labels, one where something is labelled."""
         number = int(rng.choice(len(self.sources), p=self._shares))
         labels, vessel = self.sources[number].labels, rng.random() < self.vessels
+        place = self._anywhere(number, rng)
+        if labels is None:
+            return place
+        best = place
         for _ in range(TRIES):
-            place = self._anywhere(number, rng)
-            if labels is None:
-                break
             found = labels(self._region(place))
-            if found.any() and (not vessel or (found == 2).any()):
-                break
-        return place
+            if found.any():
+                best = place
+                if not vessel or (found == FOREGROUND).any():
+                    break
+            place = self._anywhere(number, rng)
+        return best
 
     def places(self, count: int, seed: int) -> list[Place]:
         """Return the first `count` places of a seed."""

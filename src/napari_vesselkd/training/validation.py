@@ -5,7 +5,7 @@ Notation: arrays are (z, y, x); only labelled voxels count.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -19,11 +19,13 @@ from napari_vesselkd.measure.overlap import Overlap
 from napari_vesselkd.measure.topology import centreline_counts
 from napari_vesselkd.projections.picture import overlay
 from napari_vesselkd.projections.saving import save_png
-from napari_vesselkd.reports import Report
+from napari_vesselkd.reports import Notice, Report
 from napari_vesselkd.training.crops import Crop
+from napari_vesselkd.training.fit import FitProgress
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+Predict = Callable[[Crop], Floats]
 THRESHOLDS = tuple(round(0.05 * n, 2) for n in range(2, 19))
 PICTURE = "held-out.png"
 GAP = 4  # pixels between two parts of the picture
@@ -69,6 +71,19 @@ def probability(model: nn.Module, image: Floats) -> Floats:
     model.train(was_training)
     z, y, x = image.shape
     return np.asarray(torch.sigmoid(logits)[:z, :y, :x].float().cpu().numpy())
+
+
+def watched(
+    reports: Iterable[Report], predict: Predict, crops: Sequence[Crop], run: Path, every: int
+) -> Iterator[Report]:
+    """Pass the reports of `fit` on, with a `Validation` on `crops` every so many steps and at the end."""
+    if not crops:
+        yield Notice("Nothing is held out: nothing tells how good the new checkpoint is")
+    before = [predict(crop) for crop in crops]
+    for report in reports:
+        yield report
+        if crops and isinstance(report, FitProgress) and report.due(every):
+            yield validate(report.done, crops, before, [predict(crop) for crop in crops], run)
 
 
 def validate(
@@ -122,6 +137,16 @@ def before_and_now(crop: Crop, before: Mask, now: Mask) -> npt.NDArray[np.uint8]
     pictures = [overlay(gray, None if part is None else part[box].max(axis=0), (0.0, 1.0)) for part in parts]
     gap = np.full((gray.shape[0], GAP, 3), 255, np.uint8)
     return np.concatenate([p for picture in pictures for p in (picture, gap)][:-1], axis=1)
+
+
+def image_and_reconstruction(images: Sequence[Floats], found: Sequence[Floats]) -> npt.NDArray[np.uint8]:
+    """Return a picture (rows, columns, 3): projections along z of patches above their reconstructions."""
+    rows = []
+    for patches in (images, found):
+        pictures = [overlay(patch.max(axis=0), None, (0.0, 1.0)) for patch in patches]
+        gap = np.full((pictures[0].shape[0], GAP, 3), 255, np.uint8)
+        rows.append(np.concatenate([part for picture in pictures for part in (picture, gap)][:-1], axis=1))
+    return np.concatenate([rows[0], np.full((GAP, *rows[0].shape[1:]), 255, np.uint8), rows[1]])
 
 
 def _bounds(mask: Mask) -> tuple[slice, ...]:

@@ -1,0 +1,106 @@
+"""Patches come straight from chunked volumes, the same for the same number, and no more of them than asked."""
+
+import numpy as np
+import pytest
+
+from napari_vesselkd.geometry import Region
+from napari_vesselkd.training import AugmentConfig
+from napari_vesselkd.training.crops import Crop
+from napari_vesselkd.training.streams import Place, Source, Stream, StreamPatches, source_of_crop
+from napari_vesselkd.volume import IntensityWindow, open_volume, volume_from_arrays, write_multiscale
+
+SHAPE = (16, 32, 32)
+
+
+class Reads:
+    """An array that notes what is read."""
+
+    def __init__(self, array):
+        self.array, self.regions = array, []
+        self.shape, self.dtype, self.ndim = array.shape, array.dtype, array.ndim
+
+    def __getitem__(self, key):
+        self.regions.append(key)
+        return self.array[key]
+
+
+def source(shape=(40, 64, 64), *, vessel=None, labelled=None, name="volume"):
+    image = np.random.default_rng(0).integers(0, 100, shape).astype(np.uint16)
+    label = np.ones(shape, np.uint8)
+    if labelled is not None:
+        label[:] = 0
+        label[labelled] = 1
+    if vessel is not None:
+        label[vessel] = 2
+    volume = volume_from_arrays([image], voxel_size_um=(1, 1, 1), name=name)
+    return Source(name, volume, IntensityWindow(0, 100), lambda region: label[region.slices])
+
+
+def test_the_same_number_gives_the_same_batch_and_another_number_another():
+    stream = Stream([source()], SHAPE)
+    one, same = (StreamPatches(stream, 2, AugmentConfig(), seed=3)(5) for _ in range(2))
+    other = StreamPatches(stream, 2, AugmentConfig(), seed=3)(6)
+    assert (one.image == same.image).all() and one.names == same.names
+    assert (one.image != other.image).any()
+
+
+def test_a_place_reads_its_own_voxels_and_nothing_else():
+    array = Reads(np.arange(40 * 64 * 64, dtype=np.float32).reshape(40, 64, 64))
+    volume = volume_from_arrays([array], voxel_size_um=(1, 1, 1), name="counted")
+    stream = Stream([Source("counted", volume, IntensityWindow(0, 40 * 64 * 64))], SHAPE)
+    array.regions.clear()
+    patch = stream.read(Place(0, (3, 5, 7)))
+    assert len(array.regions) == 1
+    assert tuple(part.stop - part.start for part in array.regions[0]) == SHAPE
+    expected = array.array[3:19, 5:37, 7:39] / (40 * 64 * 64)
+    np.testing.assert_allclose(patch.image, expected, atol=1e-6)
+
+
+def test_a_volume_thinner_than_a_patch_is_reflected_and_the_filling_does_not_count():
+    stream = Stream([source((10, 64, 64))], SHAPE)
+    patch = stream.read(stream.place(np.random.default_rng(0)))
+    assert patch.image.shape == SHAPE
+    assert patch.valid[:10].all() and not patch.valid[10:].any()
+    np.testing.assert_array_equal(patch.image[10:16], patch.image[8:2:-1])
+
+
+def test_places_of_sparse_labels_hold_labels_and_half_of_them_vessels():
+    sparse = source(labelled=(slice(0, 20), slice(0, 40), slice(0, 64)), vessel=(8, 8, slice(None)))
+    stream = Stream([sparse], SHAPE, vessels=0.5)
+    masks = [stream.read(place).mask for place in stream.places(40, seed=1)]
+    assert sum(bool((mask & 4 == 0).any()) for mask in masks) == 40
+    assert 10 <= sum(bool((mask & 1).any()) for mask in masks) <= 38
+
+
+def test_larger_sources_are_drawn_more_often():
+    stream = Stream([source((16, 32, 32), name="small"), source((32, 64, 64), name="large")], SHAPE)
+    drawn = [place.source for place in stream.places(200, seed=0)]
+    assert 140 <= sum(drawn) <= 200
+
+
+def test_unlabelled_sources_have_no_label_and_count_everywhere():
+    plain = source()
+    stream = Stream([Source("plain", plain.volume, plain.window)], SHAPE)
+    batch = StreamPatches(stream, 2)(0)
+    assert not batch.label.any() and batch.valid.all()
+
+
+def test_a_crop_is_a_source_with_its_own_labels():
+    label = np.zeros((20, 40, 40), np.uint8)
+    label[5:, 5:, 5:] = 1
+    label[8, 10:30, 10:30] = 2
+    crop = Crop("block 3", np.full(label.shape, 50, np.uint16), label, (0.0, 100.0), "abc", (1, 1, 1))
+    found = source_of_crop(crop)
+    assert found.name == "block 3"
+    np.testing.assert_array_equal(found.labels(Region.whole(label.shape)), label)
+    assert Stream([found], SHAPE).read(Place(0, (0, 0, 0))).image == pytest.approx(0.5)
+
+
+def test_a_stored_volume_gives_the_patches_of_the_array(tmp_path):
+    plain = source()
+    image = plain.volume.read(Region.whole(plain.volume.shape))
+    write_multiscale(tmp_path / "image.ome.zarr", image, voxel_size_um=(1, 1, 1), chunk=(16, 16, 16))
+    with open_volume(tmp_path / "image.ome.zarr") as volume:
+        stored = Stream([Source("volume", volume, plain.window, plain.labels)], SHAPE)
+        one = StreamPatches(stored, 2, seed=1)(4)
+    assert (one.image == StreamPatches(Stream([plain], SHAPE), 2, seed=1)(4).image).all()
