@@ -54,7 +54,7 @@ class KD(Method):
     def terms(self, lesson: Lesson, student: nn.Module) -> dict[str, Tensor]:
         logits = lesson.taught.logits
         assert logits is not None  # noqa: S101  (the teacher is live)
-        each = binary_kl(lesson.logits, logits, self.config.temperature)
+        each = binary_kl(lesson.logits, logits.detach(), self.config.temperature)
         near = _widened((lesson.label > 0.5) | (logits > 0), self.config.band)
         parts = [mean_where(each, side * lesson.valid) for side in (near, 1 - near)]
         return {"imitation": self.config.weight * torch.stack(parts).mean()}
