@@ -42,6 +42,14 @@ def test_terms_are_finite_scalars_and_never_teach_the_teacher(name, scene):
 
 
 @every_method
+def test_terms_are_single_precision_where_the_passes_are_half(name):
+    method, student, teacher = made(name)
+    with torch.autocast("cpu", torch.bfloat16):
+        terms = method.terms(lesson_of(method, student, teacher), student)
+    assert all(term.dtype == torch.float32 and torch.isfinite(term) for term in terms.values())
+
+
+@every_method
 def test_invalid_voxels_move_no_logit(name):
     method, student, teacher = made(name)
     lesson = lesson_of(method, student, teacher)
