@@ -12,7 +12,7 @@ from napari_vesselkd.errors import CheckpointError, CheckpointNotFoundError
 from napari_vesselkd.geometry import Shape, as_shape
 
 PADDINGS = ("reflect", "edge")
-NORMALISATIONS = ("volume", "frozen")
+NORMALISATIONS = ("volume", "frozen", "windows")
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class CheckpointCard:
     description : str
         One sentence for people.
     architecture : str
-        Which network: "student".
+        Which network: "student" or "teacher".
     config : dict
         The network's configuration.
     voxel_size_um : dict
@@ -42,7 +42,7 @@ class CheckpointCard:
         Context (z, y, x) in voxels with which blocks equal one pass over the whole volume.
     normalisation : str
         Where the statistics come from: "volume" (measured once per volume, see `calibration`) or "frozen"
-        (those stored with the weights).
+        (those stored with the weights), or "windows" (of each window, which a teacher is applied to).
     volumes : dict
         What is known of volumes that it was trained on, by the volume's signature: ``statistics`` of the
         normalisation, which take the place of measured ones there, and the ``threshold``.

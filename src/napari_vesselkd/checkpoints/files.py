@@ -86,21 +86,25 @@ def with_ending(path: str | Path, ending: str) -> Path:
 
 
 def _build(card: CheckpointCard) -> nn.Module:
-    from napari_vesselkd.models import Student, StudentConfig
-
-    if card.architecture != "student":
-        raise CheckpointError(
-            "The checkpoint is of a model that this version does not know",
-            value=card.architecture,
-            limit="student",
-            remedy="Update napari-vesselkd",
-        )
     try:
-        return Student(StudentConfig.from_dict(card.config))
+        if card.architecture == "student":
+            from napari_vesselkd.models import Student, StudentConfig
+
+            return Student(StudentConfig.from_dict(card.config))
+        if card.architecture == "teacher":
+            from napari_vesselkd.models.teacher import Teacher, TeacherConfig
+
+            return Teacher(TeacherConfig.from_dict(card.config))
     except InvalidInputError as error:
         raise CheckpointError(
             "The checkpoint's model configuration cannot be used", value=card.config
         ) from error
+    raise CheckpointError(
+        "The checkpoint is of a model that this version does not know",
+        value=card.architecture,
+        limit="student, teacher",
+        remedy="Update napari-vesselkd",
+    )
 
 
 def _read_weights(path: Path) -> tuple[dict[str, Tensor], str]:

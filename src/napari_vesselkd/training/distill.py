@@ -1,0 +1,339 @@
+"""Stage C of VpbSD: a student is taught by labels, pseudo-labels and codes (eqs 9 to 12), or otherwise."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from napari_vesselkd.checkpoints import Checkpoint, CheckpointCard, load_checkpoint, save_checkpoint
+from napari_vesselkd.distillation import METHODS, Lesson, Method, TeacherLesson, tapped
+from napari_vesselkd.errors import InvalidInputError
+from napari_vesselkd.geometry import Shape
+from napari_vesselkd.models import Student, StudentConfig, freeze_statistics, thaw_statistics
+from napari_vesselkd.models.devices import checked_device
+from napari_vesselkd.models.streaming import StreamingStudent, exact_reach
+from napari_vesselkd.models.teacher import Teacher
+from napari_vesselkd.reports import Report
+from napari_vesselkd.training.augment import AugmentConfig
+from napari_vesselkd.training.bundled import RECIPES, Recipe
+from napari_vesselkd.training.checking import check_at_least, check_name, check_rate
+from napari_vesselkd.training.fit import FitConfig, fit
+from napari_vesselkd.training.lessons import LessonBatch, Lessons
+from napari_vesselkd.training.losses import LossConfig, segmentation_terms
+from napari_vesselkd.training.pretrain import GENTLE, finished, lineage_of
+from napari_vesselkd.training.sources import Material, require_unlabelled
+from napari_vesselkd.training.streams import Stream
+from napari_vesselkd.training.teach import require_teacher
+from napari_vesselkd.training.teacher_cache import TeacherCache
+from napari_vesselkd.training.timing import timed
+from napari_vesselkd.training.validation import probability, watched
+
+CALIBRATION = 12  # batches for the statistics stored with the weights
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """How a student is taught; the defaults are the paper's where it states them.
+
+    Attributes
+    ----------
+    method : str
+        One of `napari_vesselkd.distillation.METHODS`.
+    options : dict
+        Fields of the method's own configuration, see its module.
+    student : {"auto", "paper", "coarse-z", "isotropic"}
+        Its network: by the voxel size, the paper's, or that of a bundled student.
+    steps, batch, unlabelled : int
+        Steps; labelled and unlabelled patches per step.
+    patch : (z, y, x)
+        Multiples of the strides of both nets.
+    learning_rate : float
+        Of Adam, falling exponentially to a hundredth.
+    average : float
+        Decay of the moving average of the weights, which is kept; 0: the last weights (paper).
+    cross_entropy, skeleton_recall : float
+        Weights beside Dice on the labels, see `LossConfig`; 0 in the paper.
+    augment : AugmentConfig
+        Of what the student sees. The teacher sees the patch as it is where its answers are kept.
+    pool : int
+        Places per stream whose answers of the teacher are kept on disk: hard pseudo-labels, or with the
+        method's option ``soft`` probabilities, averaged over eight mirrorings.
+    upper : float
+        Percentile of the intensity window for methods without a teacher; else it is the teacher's.
+    validate_every : int
+        Steps between two looks at the held-out volumes.
+    seed : int
+    device, precision : str
+        "auto", "cpu", "cuda", "cuda:N" or "mps"; "fp32" or "bf16".
+    threads : int, optional
+        CPU threads; all by default.
+    name : str
+        Of the checkpoint.
+
+    Raises
+    ------
+    InvalidInputError
+        If a value is outside its range.
+    """
+
+    method: str = "vpbsd"
+    options: dict[str, Any] = field(default_factory=dict)
+    student: str = "auto"
+    steps: int = 86_400
+    batch: int = 2
+    unlabelled: int = 2
+    patch: Shape = (64, 64, 64)
+    learning_rate: float = 1e-2
+    average: float = 0.0
+    cross_entropy: float = 0.0
+    skeleton_recall: float = 0.0
+    augment: AugmentConfig = GENTLE
+    pool: int = 2000
+    upper: float = 95.0
+    validate_every: int = 250
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "fp32"
+    threads: int | None = None
+    name: str = "student"
+
+    def __post_init__(self) -> None:
+        check_at_least(self, steps=1, batch=1, unlabelled=1, pool=1, validate_every=1, threads=1)
+        check_rate(self.learning_rate)
+        check_name(self.name)
+        for name, value, known in (
+            ("method", self.method, tuple(METHODS)),
+            ("student", self.student, ("auto", "paper", *RECIPES)),
+        ):
+            if value not in known:
+                raise InvalidInputError(f"There is no such {name}", value=value, limit=", ".join(known))
+
+    def fit_config(self) -> FitConfig:
+        """Return the loop's settings."""
+        return FitConfig(
+            steps=self.steps,
+            learning_rate=self.learning_rate,
+            schedule="exponential",
+            warmup=max(1, self.steps // 100),
+            average=self.average,
+            precision=self.precision,
+            save_every=max(1, min(200, self.steps // 4)),
+            report_every=max(1, min(20, self.validate_every, self.steps // 20)),
+            seed=self.seed,
+        )
+
+
+class Pair(nn.Module):
+    """What is trained together: the student, and what its method adds (regressors, moving averages)."""
+
+    def __init__(self, student: Student, method: Method) -> None:
+        super().__init__()
+        self.student, self.method = student, method
+
+
+def distill(
+    material: Material,
+    teacher: Checkpoint | None,
+    run: Path,
+    config: DistillConfig,
+    *,
+    start: Checkpoint | None = None,
+) -> Iterator[Report]:
+    """Teach a student; write run/checkpoints/NAME. Resumes like `pretrain`.
+
+    Parameters
+    ----------
+    material : Material
+    teacher : Checkpoint, optional
+        For methods that need one.
+    run : Path
+    config : DistillConfig
+    start : Checkpoint, optional
+        Student whose weights to begin with, instead of random ones.
+
+    Yields
+    ------
+    Report
+        `Notice`, `Progress` of the teacher's answers, `FitProgress` and `Validation`, at the end
+        `StageFinished`.
+
+    Raises
+    ------
+    CheckpointError
+        If the method needs a teacher and `teacher` is none that segments.
+    InvalidInputError
+        If the method needs unlabelled volumes and there are none, or an option is unknown.
+    TrainingError
+        If the loss is not a number: step and patches are named, the last saved state stays.
+    """
+    target = run / "checkpoints" / config.name
+    if not target.with_name(f"{config.name}.safetensors").exists():
+        if config.threads is not None:
+            torch.set_num_threads(config.threads)
+        recipe = _recipe(material, config)
+        with timed(run):
+            student = yield from _train(material, teacher, run, config, _student(recipe, config, start))
+        anisotropy = (0.0, 1e9) if recipe is None else recipe.anisotropy
+        made_from = {"stage": "distill", **_parents(teacher, start), **material.about}
+        upper = config.upper if teacher is None else float(teacher.card.intensity["upper"])
+        card = CheckpointCard(
+            name=config.name,
+            description=f"Student taught by the method {config.method}",
+            config=student.config.to_dict(),
+            voxel_size_um={"anisotropy": list(anisotropy)},
+            intensity={"lower": 0.0, "upper": upper},
+            halo=exact_reach(StreamingStudent(student).strides),
+            normalisation="volume",
+            lineage={**made_from, **lineage_of(config, run)},
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        save_checkpoint(target, student, card)
+    yield finished("distill", target, load_checkpoint(target)[1])
+
+
+def check_distill(material: Material, teacher: Checkpoint | None, config: DistillConfig) -> None:
+    """Raise what `distill` would raise at its start."""
+    kind = METHODS[config.method]
+    _options(kind, config)
+    if kind.needs_teacher:
+        if teacher is None:
+            raise InvalidInputError(
+                f"The method {config.method} needs a teacher",
+                value="none",
+                remedy="Give --teacher CHECKPOINT",
+            )
+        require_teacher(teacher, "finetune-teacher")
+    if kind.needs_unlabelled:
+        require_unlabelled(material, f"The method {config.method}")
+
+
+def _train(
+    material: Material, chosen: Checkpoint | None, run: Path, config: DistillConfig, student: Student
+) -> Generator[Report, None, Student]:
+    """Run the loop; return the student on the CPU, with frozen statistics."""
+    check_distill(material, chosen, config)
+    kind, device = METHODS[config.method], checked_device(config.device)
+    teacher: Any = chosen.load().to(device) if kind.needs_teacher and chosen is not None else None
+    method = kind(student, teacher, _options(kind, config))
+    pair = Pair(student, method).to(device)
+    streams = [Stream(material.labelled, config.patch)]
+    if kind.needs_unlabelled:
+        streams.append(Stream(material.unlabelled, config.patch))
+    caches = []
+    if teacher is not None and not kind.needs_live_teacher:
+        for name, stream in zip(("labelled", "unlabelled"), streams, strict=False):
+            places = stream.places(config.pool, config.seed)
+            soft = bool(config.options.get("soft", False))
+            caches.append(TeacherCache(run / "teacher" / name, stream, places, soft=soft))
+            yield from caches[-1].fill(teacher)
+    batches = Lessons(streams, (config.batch, config.unlabelled), config.augment, config.seed, caches)
+    average = copy.deepcopy(pair)
+    reports = fit(
+        pair,
+        batches,
+        partial(_terms, teacher, config),
+        config.fit_config(),
+        run / "state.safetensors",
+        average=average,
+        after_step=lambda pair, step: pair.method.after_step(pair.student, step),
+    )
+    yield from watched(
+        reports,
+        lambda crop: probability(average.student, crop.scaled()),
+        material.watched,
+        run,
+        config.validate_every,
+    )
+    freeze_statistics(student, [batches(-1 - n).batch.image.to(device) for n in range(CALIBRATION)])
+    return student.cpu().eval()
+
+
+def _terms(
+    teacher: Teacher | None, config: DistillConfig, pair: Pair, batch: LessonBatch, step: int
+) -> dict[str, Tensor]:
+    """Return the terms on the labels, and those of the method."""
+    method, whole = pair.method, batch.batch
+    with tapped(pair.student, method.student_taps) as features:
+        logits = pair.student(whole.image)
+    weights = LossConfig(cross_entropy=config.cross_entropy, skeleton_recall=config.skeleton_recall)
+    supervised = segmentation_terms(logits[: batch.labelled], batch.supervised, weights)
+    lesson = Lesson(
+        image=whole.image,
+        label=whole.label,
+        valid=whole.valid,
+        labelled=batch.labelled,
+        logits=logits,
+        features=features,
+        teacher=_heard(teacher, method, batch),
+        step=step,
+        steps=config.steps,
+    )
+    scaled = {name: method.segmentation_weight * term for name, term in supervised.items()}
+    return {**scaled, **method.terms(lesson, pair.student)}
+
+
+def _options(kind: type[Method], config: DistillConfig) -> Any:
+    """Return the method's configuration."""
+    known = [one.name for one in fields(kind.Config)]
+    for name in config.options:
+        if name not in known:
+            raise InvalidInputError(
+                f"The method {config.method} has no such option",
+                value=name,
+                limit=", ".join(known) or "none",
+            )
+    return kind.Config(**config.options)
+
+
+@torch.no_grad()
+def _heard(teacher: Teacher | None, method: Method, batch: LessonBatch) -> TeacherLesson | None:
+    """Return what the teacher says about a batch: what was kept, or by running it."""
+    if teacher is None:
+        return None
+    if batch.taught is not None:
+        codes = teacher.quantiser.lookup(batch.taught.indices) / teacher.quantiser.scale
+        return TeacherLesson(codes=codes, pseudo=batch.taught.probability)
+    with tapped(teacher, method.teacher_taps) as features:
+        view = teacher.view(batch.batch.image)
+    return TeacherLesson(codes=view.q / teacher.quantiser.scale, logits=view.logits, features=features)
+
+
+def _recipe(material: Material, config: DistillConfig) -> Recipe | None:
+    """Return the bundled student's recipe whose network to take; None for the paper's."""
+    if config.student == "paper":
+        return None
+    if config.student != "auto":
+        return RECIPES[config.student]
+    z, y, x = material.voxel_size_um
+    return RECIPES["coarse-z" if z / (y * x) ** 0.5 > RECIPES["isotropic"].anisotropy[1] else "isotropic"]
+
+
+def _student(recipe: Recipe | None, config: DistillConfig, start: Checkpoint | None) -> Student:
+    torch.manual_seed(config.seed)
+    student = Student(StudentConfig() if recipe is None else recipe.model)
+    if start is not None:
+        loaded: Any = start.load()
+        if loaded.config != student.config:
+            raise InvalidInputError(
+                "The checkpoint to start from has another network than the student",
+                value=start.card.name,
+                limit=str(student.config),
+                remedy="Leave it out, or choose --set student=...",
+            )
+        student = loaded.requires_grad_(True)
+    thaw_statistics(student)
+    return student
+
+
+def _parents(teacher: Checkpoint | None, start: Checkpoint | None) -> dict[str, str]:
+    found = {"teacher": teacher, "parent": start}
+    names = {key: "" if one is None else one.card.name for key, one in found.items()}
+    return names | {f"{key}_sha256": one.card.sha256 for key, one in found.items() if one is not None}

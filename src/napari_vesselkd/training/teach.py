@@ -1,0 +1,198 @@
+"""Stage B of VpbSD: the pretrained teacher learns to segment from a few labels (eq. 7); its codes stay."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_vesselkd.checkpoints import Checkpoint, CheckpointCard, load_checkpoint, save_checkpoint
+from napari_vesselkd.errors import CheckpointError
+from napari_vesselkd.models.devices import checked_device
+from napari_vesselkd.models.teacher import Teacher
+from napari_vesselkd.reports import Notice, Report
+from napari_vesselkd.training.augment import AugmentConfig
+from napari_vesselkd.training.checking import check_at_least, check_name, check_rate
+from napari_vesselkd.training.fit import FitConfig, fit
+from napari_vesselkd.training.losses import LossConfig, segmentation_terms
+from napari_vesselkd.training.patches import Batch
+from napari_vesselkd.training.pretrain import GENTLE, finished, lineage_of
+from napari_vesselkd.training.sources import Material
+from napari_vesselkd.training.streams import Stream, StreamPatches
+from napari_vesselkd.training.timing import timed
+from napari_vesselkd.training.validation import probability, watched
+
+LOOKED_AT = 16  # patches, to see which codes changed
+
+
+@dataclass(frozen=True)
+class TeachConfig:
+    """How a pretrained teacher is fine-tuned; the defaults are the paper's where it states them.
+
+    Attributes
+    ----------
+    steps, batch, accumulate : int
+        Steps; patches per pass; passes per step.
+    learning_rate, head_rate : float
+        Of Adam, falling exponentially to a hundredth; that of the new last layer, which a rate of 1e-5 would
+        leave as it was drawn (methods 1.5).
+    alpha : float
+        Weight of the commitment to the codes, which are frozen.
+    cross_entropy, skeleton_recall : float
+        Weights beside Dice, see `LossConfig`; 0 in the paper.
+    augment : AugmentConfig
+    validate_every : int
+        Steps between two looks at the held-out volumes.
+    seed : int
+    device, precision : str
+        "auto", "cpu", "cuda", "cuda:N" or "mps"; "fp32" or "bf16".
+    threads : int, optional
+        CPU threads; all by default.
+    name : str
+        Of the checkpoint.
+
+    Raises
+    ------
+    InvalidInputError
+        If a value is outside its range.
+    """
+
+    steps: int = 8_600
+    batch: int = 2
+    accumulate: int = 1
+    learning_rate: float = 1e-5
+    head_rate: float = 1e-3
+    alpha: float = 0.1
+    cross_entropy: float = 0.0
+    skeleton_recall: float = 0.0
+    augment: AugmentConfig = GENTLE
+    validate_every: int = 250
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "fp32"
+    threads: int | None = None
+    name: str = "teacher"
+
+    def __post_init__(self) -> None:
+        check_at_least(self, steps=1, batch=1, accumulate=1, validate_every=1, threads=1)
+        check_rate(self.learning_rate)
+        check_rate(self.head_rate)
+        check_name(self.name)
+
+    def fit_config(self) -> FitConfig:
+        """Return the loop's settings."""
+        return FitConfig(
+            steps=self.steps,
+            learning_rate=self.learning_rate,
+            factors={"out": self.head_rate / self.learning_rate},
+            schedule="exponential",
+            warmup=max(1, self.steps // 40),
+            accumulate=self.accumulate,
+            average=0.0,
+            precision=self.precision,
+            save_every=max(1, min(200, self.steps // 4)),
+            report_every=max(1, min(20, self.validate_every, self.steps // 20)),
+            seed=self.seed,
+        )
+
+
+def require_teacher(checkpoint: Checkpoint, *stages: str) -> None:
+    """Raise CheckpointError if a checkpoint is not a teacher that has gone through one of `stages`."""
+    card = checkpoint.card
+    stage = str(card.lineage.get("stage", card.architecture))
+    if card.architecture != "teacher" or stage not in stages:
+        raise CheckpointError(
+            "This checkpoint is not the teacher that is needed here",
+            value=f"{card.name}, made by {stage}",
+            limit="a teacher made by " + " or ".join(stages),
+            remedy="Choose another checkpoint, or make one: vesselkd pretrain, then vesselkd finetune",
+        )
+
+
+def teach(material: Material, parent: Checkpoint, run: Path, config: TeachConfig) -> Iterator[Report]:
+    """Fine-tune a teacher on the labelled volumes of `material`; write run/checkpoints/NAME.
+
+    Resumes like `pretrain`.
+
+    Yields
+    ------
+    Report
+        `Notice`, `FitProgress` and `Validation`, at the end `StageFinished` with the share of patches' codes
+        that changed (``changed_codes``).
+
+    Raises
+    ------
+    CheckpointError
+        If `parent` is not a teacher.
+    TrainingError
+        If the loss is not a number: step and patches are named, the last saved state stays.
+    """
+    require_teacher(parent, "pretrain", "finetune-teacher")
+    target = run / "checkpoints" / config.name
+    if not target.with_name(f"{config.name}.safetensors").exists():
+        if config.threads is not None:
+            torch.set_num_threads(config.threads)
+        with timed(run):
+            teacher, changed = yield from _train(material, parent, run, config)
+        if changed > 0.3:
+            yield Notice(
+                f"{changed:.0%} of the codes changed while the teacher learned to segment; "
+                "a smaller learning rate keeps more of the patterns"
+            )
+        facts = {"changed_codes": round(changed, 4)}
+        save_checkpoint(target, teacher.cpu(), _card(material, parent, run, config, facts))
+    yield finished("finetune-teacher", target, load_checkpoint(target)[1])
+
+
+def _train(
+    material: Material, parent: Checkpoint, run: Path, config: TeachConfig
+) -> Generator[Report, None, tuple[Teacher, float]]:
+    device = checked_device(config.device)
+    teacher: Any = parent.load().to(device).requires_grad_(True)
+    teacher.quantiser.freeze()
+    stream = Stream(material.labelled, (teacher.config.patch,) * 3)
+    batches = StreamPatches(stream, config.batch, config.augment, config.seed)
+    looked_at = [batches(-1 - n).image.to(device) for n in range(-(-LOOKED_AT // config.batch))]
+    before = _codes(teacher, looked_at)
+    weights = LossConfig(cross_entropy=config.cross_entropy, skeleton_recall=config.skeleton_recall)
+
+    def terms_of(net: Teacher, batch: Batch, _step: int) -> dict[str, Tensor]:
+        view = net.view(batch.image)
+        return {**segmentation_terms(view.logits, batch, weights), "commitment": config.alpha * view.loss}
+
+    reports = fit(teacher, batches, terms_of, config.fit_config(), run / "state.safetensors")
+    crops = material.watched
+    yield from watched(
+        reports, lambda crop: probability(teacher, crop.scaled()), crops, run, config.validate_every
+    )
+    return teacher, float(np.mean(before != _codes(teacher, looked_at)))
+
+
+@torch.no_grad()
+def _codes(teacher: Teacher, batches: list[Tensor]) -> Any:
+    teacher.eval()
+    return torch.cat([teacher.codes(image).flatten() for image in batches]).cpu().numpy()
+
+
+def _card(
+    material: Material, parent: Checkpoint, run: Path, config: TeachConfig, facts: dict[str, float]
+) -> CheckpointCard:
+    return replace(
+        parent.card,
+        description=f"Teacher with its codebook, fine-tuned from {parent.card.name} on labels",
+        lineage={
+            "stage": "finetune-teacher",
+            "parent": parent.card.name,
+            "parent_sha256": parent.card.sha256,
+            **material.about,
+            **lineage_of(config, run),
+            "facts": facts,
+        },
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )

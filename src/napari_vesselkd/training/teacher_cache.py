@@ -1,0 +1,154 @@
+"""What a teacher says about a list of patches, computed once and kept on disk.
+
+A 64^3 patch takes 8 code indices (int16) and 32 kB of hard pseudo-labels (one bit per voxel), or 262 kB of
+probabilities (one byte per voxel); reading them is far cheaper than running the teacher at each step
+(methods 1.7).
+
+Notation: K patches of (z, y, x) voxels on a code grid (gz, gy, gx); B batch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from napari_vesselkd.models.teacher import Teacher
+from napari_vesselkd.reports import Progress, Report
+from napari_vesselkd.training.streams import Place, Stream
+from napari_vesselkd.volume import output_errors
+
+FLIPS = tuple((z, y, x) for z in (0, 1) for y in (0, 1) for x in (0, 1))
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What the teacher said about a batch.
+
+    Attributes
+    ----------
+    indices : Tensor (B, gz, gy, gx) int64
+        Of its codes.
+    probability : Tensor (B, 1, z, y, x) float32
+        Of vessel; 0 or 1 where hard pseudo-labels were kept.
+    """
+
+    indices: Tensor
+    probability: Tensor
+
+    @classmethod
+    def of(cls, entries: Sequence[tuple[npt.NDArray[Any], ...]]) -> Taught | None:
+        """Return the batch of what `TeacherCache.read` returned for each patch; None without a cache."""
+        if not entries or not entries[0]:
+            return None
+        indices, probability = (np.stack(part) for part in zip(*entries, strict=True))
+        return cls(
+            torch.from_numpy(indices.astype(np.int64)),
+            torch.from_numpy(probability[:, None].astype(np.float32) / 255),
+        )
+
+    def to(self, device: torch.device) -> Taught:
+        return Taught(self.indices.to(device), self.probability.to(device))
+
+
+class TeacherCache:
+    """What the teacher says about the patches of a stream at `places`.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it is kept.
+    stream : Stream
+    places : sequence of Place
+    soft : bool
+        Whether probabilities are kept, averaged over the eight mirrorings of the patch; else hard
+        pseudo-labels, ``probability > 0.5``, of the patch as it is (VpbSD).
+    """
+
+    def __init__(self, folder: Path, stream: Stream, places: Sequence[Place], *, soft: bool) -> None:
+        self.folder, self.stream, self.places, self.soft = folder, stream, list(places), soft
+        self._files: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None = None
+
+    def fill(self, teacher: Teacher) -> Iterator[Report]:
+        """Ask the teacher about every place that it was not asked about before.
+
+        Raises
+        ------
+        OutputError
+            If the disk is full; what is there stays, and the same call goes on from it.
+        """
+        done = self._done()
+        began, first = monotonic(), done
+        with output_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            files = self._open(teacher, fresh=done == 0)
+            for number in range(done, len(self.places)):
+                image = self.stream.read(self.places[number]).image
+                for file, values in zip(files, self._ask(teacher, image), strict=True):
+                    file[number] = values
+                if (number + 1) % 16 == 0 or number + 1 == len(self.places):
+                    self._note(files, number + 1)
+                    elapsed = monotonic() - began
+                    yield Progress(number + 1, len(self.places), "teacher patches", elapsed, resumed=first)
+        self._files = files
+
+    def read(self, entry: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
+        """Return the indices (gz, gy, gx) and the probability (z, y, x) in 0..255 at a place."""
+        assert self._files is not None  # noqa: S101  (filled before it is read)
+        indices, said = (np.asarray(file[entry]) for file in self._files)
+        if self.soft:
+            return indices, said
+        voxels = int(np.prod(self.stream.shape))
+        return indices, np.unpackbits(said, count=voxels).reshape(self.stream.shape) * np.uint8(255)
+
+    @torch.no_grad()
+    def _ask(self, teacher: Teacher, image: npt.NDArray[np.float32]) -> tuple[Any, Any]:
+        device = next(teacher.parameters()).device
+        patch = torch.from_numpy(image)[None, None].to(device)
+        assert not teacher.training  # noqa: S101  (a teacher in training mode says something else each time)
+        view = teacher.view(patch)
+        indices = view.indices[0].cpu().numpy().astype(np.int16)
+        if not self.soft:
+            return indices, np.packbits((view.logits[0, 0] > 0).cpu().numpy())
+        total = torch.zeros_like(patch)
+        for flips in FLIPS:
+            axes = [axis + 2 for axis, flip in enumerate(flips) if flip]
+            total += torch.sigmoid(teacher(patch.flip(axes)).float()).flip(axes)
+        return indices, (total[0, 0] / len(FLIPS) * 255).round().byte().cpu().numpy()
+
+    def _open(self, teacher: Teacher, *, fresh: bool) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        grid = tuple(-(-n // step) for n, step in zip(self.stream.shape, teacher.total_stride, strict=True))
+        voxels = int(np.prod(self.stream.shape))
+        said = self.stream.shape if self.soft else (-(-voxels // 8),)
+        shapes = {"indices.npy": (np.int16, grid), "pseudo-labels.npy": (np.uint8, said)}
+        one, other = (
+            np.lib.format.open_memmap(
+                self.folder / name,
+                mode="w+" if fresh else "r+",
+                dtype=None if not fresh else kind,
+                shape=None if not fresh else (len(self.places), *shape),
+            )
+            for name, (kind, shape) in shapes.items()
+        )
+        return one, other
+
+    def _done(self) -> int:
+        try:
+            return int(json.loads((self.folder / "done.json").read_text())["done"])
+        except (OSError, ValueError, KeyError):
+            return 0
+
+    def _note(self, files: Sequence[Any], done: int) -> None:
+        for file in files:
+            file.flush()
+        aside = self.folder / "done.json.part"
+        aside.write_text(json.dumps({"done": done}))
+        aside.replace(self.folder / "done.json")
