@@ -1,34 +1,31 @@
 """Lessons for tests of methods: a small student, a small teacher, and what they say about a random batch."""
 
+from types import SimpleNamespace
+
 import torch
 from torch import nn
 
 from napari_vesselkd.distillation import Lesson, TeacherLesson, tapped
 from napari_vesselkd.models import Student, StudentConfig
+from napari_vesselkd.models.quantiser import QuantiserConfig
 
 ISOTROPIC = StudentConfig(widths=(4, 8), strides=(2, 2))
 FLAT = StudentConfig(spatial_dims=2, widths=(4, 8), strides=(2, 2))
 COARSE_Z = StudentConfig(widths=(4, 8), stem_stride=(1, 2, 2), strides=((1, 2, 2), 2))
 
 
-class Shape:
-    """What a method asks of a teacher's configuration."""
-
-    def __init__(self, dims):
-        self.spatial_dims, self.patch = dims, 16
-
-
 class TinyTeacher(nn.Module):
     """A teacher's interface on one convolution with stride 8; activations work in place, as MONAI's do."""
 
-    z_tap, preactivation_tap, code_width = "block", "block.1:input", 8
+    z_tap, preactivation_tap = "block", "block.1:input"
 
     def __init__(self, dims=3, width=12):
         super().__init__()
         kind = nn.Conv3d if dims == 3 else nn.Conv2d
-        self.config, self.total_stride = Shape(dims), (8,) * dims
+        self.config = SimpleNamespace(spatial_dims=dims, patch=16, quantiser=QuantiserConfig(width=8))
+        self.total_stride, self.z_width = (8,) * dims, width
         self.block = nn.Sequential(kind(1, width, 8, 8), nn.LeakyReLU(0.01, inplace=True))
-        self.down = kind(width, self.code_width, 1)
+        self.down = kind(width, 8, 1)
         self.head = kind(width, 1, 1)
 
     def forward(self, x):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from napari_vesselkd.distillation.hints import HintMethod, pointwise
 from napari_vesselkd.distillation.method import Lesson
+from napari_vesselkd.distillation.taps import channels_of
 from napari_vesselkd.models.student import Student
 
 if TYPE_CHECKING:
@@ -54,8 +55,9 @@ class AB(HintMethod):
             nn.GroupNorm(math.gcd(self.width, 8), self.width),
         )
 
-    def tap_of(self, teacher: Teacher) -> str:
-        return teacher.preactivation_tap
+    def feature_of(self, teacher: Teacher) -> tuple[str, int]:
+        tap, config = teacher.preactivation_tap, teacher.config
+        return tap, channels_of(teacher, tap, (config.patch,) * config.spatial_dims)
 
     def terms(self, lesson: Lesson, student: nn.Module) -> dict[str, Tensor]:
         if lesson.step >= self.config.stage * lesson.steps:

@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_vesselkd.distillation.method import Lesson, Method
-from napari_vesselkd.distillation.taps import channels_of
 from napari_vesselkd.models.student import Student
 
 if TYPE_CHECKING:
@@ -99,13 +98,12 @@ class HintMethod(Method):
     def __init__(self, student: Student, teacher: Teacher | None = None, config: Any = None) -> None:
         super().__init__(student, teacher, config)
         assert teacher is not None  # noqa: S101  (the base class has checked it)
-        tap = self.tap_of(teacher)
+        tap, self.width = self.feature_of(teacher)
         self.student_taps, self.teacher_taps = (z_tap(student),), (tap,)
-        self.width = channels_of(teacher, tap, (teacher.config.patch,) * teacher.config.spatial_dims)
 
-    def tap_of(self, teacher: Teacher) -> str:
-        """Return the name of the teacher's feature: z before the codebook."""
-        return teacher.z_tap
+    def feature_of(self, teacher: Teacher) -> tuple[str, int]:
+        """Return the name and the channels of the teacher's feature: z before the codebook."""
+        return teacher.z_tap, teacher.z_width
 
     def pair(self, lesson: Lesson) -> tuple[Tensor, Tensor]:
         """Return the student's z and the teacher's feature on their common grid, float32."""

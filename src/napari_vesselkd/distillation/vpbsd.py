@@ -166,11 +166,11 @@ def pseudo_labels(lesson: Lesson, config: PseudoConfig) -> tuple[Tensor, Tensor]
 
 
 def _check_widths(student: Student, teacher: Teacher) -> None:
-    width = student.config.widths[-1]
-    if width != teacher.code_width:
+    width, its = student.config.widths[-1], teacher.config.quantiser.width
+    if width != its:
         raise InvalidInputError(
             "The student's deepest feature and the teacher's codes have different numbers of channels",
-            value=f"{width} and {teacher.code_width}",
+            value=f"{width} and {its}",
             limit="the same number",
             remedy=f"Train a teacher with codes of width {width}, or a student that ends in it",
         )
