@@ -288,7 +288,7 @@ def pickled(weights, card):
 
 def of_another_model(weights, card):
     values = json.loads(card.read_text())
-    card.write_text(json.dumps({**values, "architecture": "teacher"}))
+    card.write_text(json.dumps({**values, "architecture": "oracle"}))
 
 
 def without_card(weights, card):
@@ -305,7 +305,7 @@ def card_of_text(weights, card):
     [
         (truncated, "mine.safetensors"),
         (pickled, "mine.safetensors"),
-        (of_another_model, "does not know: teacher"),
+        (of_another_model, "does not know: oracle"),
         (without_card, "mine"),
         (card_of_text, "mine.json"),
     ],

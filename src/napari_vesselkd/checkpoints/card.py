@@ -12,7 +12,7 @@ from napari_vesselkd.errors import CheckpointError, CheckpointNotFoundError
 from napari_vesselkd.geometry import Shape, as_shape
 
 PADDINGS = ("reflect", "edge")
-NORMALISATIONS = ("volume", "frozen", "windows")
+NORMALISATIONS = {"student": ("volume", "frozen"), "teacher": ("windows",)}
 
 
 @dataclass(frozen=True)
@@ -157,8 +157,9 @@ def _check(card: CheckpointCard) -> None:
     low, high = (float(bound) for bound in card.voxel_size_um["anisotropy"])
     if not low < high:
         raise ValueError("anisotropy range is empty")
-    if card.normalisation not in NORMALISATIONS:
-        raise ValueError(f"normalisation is not one of {NORMALISATIONS}")
+    known_ones = NORMALISATIONS.get(card.architecture, (card.normalisation,))
+    if card.normalisation not in known_ones:
+        raise ValueError(f"normalisation of a {card.architecture} is not {' or '.join(known_ones)}")
     if card.padding not in PADDINGS:
         raise ValueError(f"padding is not one of {PADDINGS}")
     if any(not 0 <= side <= 4096 for side in card.halo):

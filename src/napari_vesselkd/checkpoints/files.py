@@ -92,12 +92,12 @@ def _build(card: CheckpointCard) -> nn.Module:
 
             return Student(StudentConfig.from_dict(card.config))
         if card.architecture == "teacher":
-            from napari_vesselkd.models.teacher import Teacher, TeacherConfig
+            from napari_vesselkd.models import Teacher, TeacherConfig
 
             return Teacher(TeacherConfig.from_dict(card.config))
     except InvalidInputError as error:
         raise CheckpointError(
-            "The checkpoint's model configuration cannot be used", value=card.config
+            f"The checkpoint's configuration of a {card.architecture} cannot be used", value=card.config
         ) from error
     raise CheckpointError(
         "The checkpoint is of a model that this version does not know",

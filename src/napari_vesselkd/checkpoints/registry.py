@@ -93,13 +93,15 @@ class CheckpointRegistry:
         )
 
     def choose(self, voxel_size_um: Sequence[float]) -> Checkpoint:
-        """Return the bundled checkpoint made for the shape of these voxels, (z, y, x) in um.
+        """Return the bundled student made for the shape of these voxels, (z, y, x) in um.
 
-        The ratio of the z to the in-plane size decides; outside every range, the nearest one.
+        The ratio of the z to the in-plane size decides; outside every range, the nearest one. A teacher is
+        never chosen.
         """
         z, y, x = checked_voxel_size(voxel_size_um)
         ratio = z / math.sqrt(y * x)
         found = [Checkpoint(path, CheckpointCard.read(path)) for path in _pairs(BUNDLED)]
+        found = [one for one in found if one.card.architecture == "student"]
         if not found:
             raise CheckpointNotFoundError(
                 "The package came without its bundled checkpoints", value=BUNDLED, remedy="Reinstall it"

@@ -16,10 +16,13 @@ from napari_vesselkd.models.normalisation import (
 )
 from napari_vesselkd.models.reach import measure_reach
 from napari_vesselkd.models.student import Student, StudentConfig
+from napari_vesselkd.models.teacher import Teacher, TeacherConfig
 
 __all__ = [
     "Student",
     "StudentConfig",
+    "Teacher",
+    "TeacherConfig",
     "fold_normalisation",
     "freeze_statistics",
     "is_frozen",

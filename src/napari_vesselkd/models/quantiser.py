@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -245,9 +245,10 @@ class GumbelCodebook(Quantiser):
             return tokens + (codes - tokens).detach(), indices, self._committed(tokens, codes)
         logits = -squared_distances(tokens, self.codebook)
         drawn = F.gumbel_softmax(logits, self.temperature, hard=True)
-        codes = drawn @ self.codebook
+        indices = drawn.argmax(dim=1)
+        codes = self.codebook[indices]  # `drawn @ codebook` would move the encoder by the first term
         loss = F.mse_loss(codes, tokens.detach()) + self._committed(tokens, codes)
-        return codes, drawn.argmax(dim=1), loss
+        return drawn @ self.codebook, indices, loss
 
 
 class ScalarCodebook(Quantiser):
@@ -275,7 +276,7 @@ class ScalarCodebook(Quantiser):
     def _quantise(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         places = torch.sigmoid(self.down(tokens)) * (self.levels - 1)
         rounded = places + (places.round() - places).detach()
-        indices = (rounded.detach().long() * self.basis).sum(dim=1)
+        indices = (places.detach().round().long() * self.basis).sum(dim=1)
         return self.up(self._values(rounded)), indices, tokens.new_zeros(())
 
     def _values(self, places: Tensor) -> Tensor:
@@ -284,8 +285,8 @@ class ScalarCodebook(Quantiser):
 
 
 def squared_distances(tokens: Tensor, codes: Tensor) -> Tensor:
-    """Return ``|u - e|^2`` (T, N)."""
-    return tokens.pow(2).sum(1, keepdim=True) - 2 * tokens @ codes.T + codes.pow(2).sum(1)
+    """Return ``|u - e|^2`` (T, N), from the differences: a patch has few tokens, and no digits are lost."""
+    return cast(Tensor, (tokens[:, None] - codes).square().sum(2))
 
 
 def nearest(tokens: Tensor, codes: Tensor) -> Tensor:

@@ -152,6 +152,11 @@ class Teacher(nn.Module):
         return self.network.z_width
 
     @property
+    def code_width(self) -> int:
+        """Channels of a code, W."""
+        return self.config.quantiser.width
+
+    @property
     def z_tap(self) -> str:
         """Path of the module whose output is z; see `distillation.taps`."""
         return f"network.{self.network.z_tap}"
@@ -201,14 +206,18 @@ class Teacher(nn.Module):
         return cast(Tensor, self.reconstruction(features))
 
     def _encode(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        if any(side % step for side, step in zip(x.shape[2:], self.total_stride, strict=True)):
-            raise InvalidInputError(
-                "The block's sides do not fit the teacher",
-                value=tuple(x.shape[2:]),
-                limit=f"multiples of {self.total_stride}",
-                remedy="Pad the block",
-            )
-        return self.network.encode(x)
+        sides = tuple(x.shape[2:])
+        if any(side % step for side, step in zip(sides, self.total_stride, strict=True)):
+            limit = f"multiples of {self.total_stride}"
+        elif self.network.one_size and any(side != self.config.patch for side in sides):
+            limit = f"{self.config.patch} along every axis, for which its positions are learned"
+        elif sides == self.total_stride and self.network.two_cells:
+            limit = "more than one cell, as they are normalised over the image"
+        else:
+            return self.network.encode(x)
+        raise InvalidInputError(
+            "The block's sides do not fit the teacher", value=sides, limit=limit, remedy="Pad the block"
+        )
 
     def _decode(self, q: Tensor, skips: Sequence[Tensor], skip_keep: float) -> Tensor:
         if skip_keep < 1:
@@ -225,6 +234,10 @@ class Network(nn.Module):
         Channels of the decoder's output and of z.
     stride : int
         Voxels per cell of z.
+    one_size : bool
+        Whether images must be of the configured size.
+    two_cells : bool
+        Whether a grid of one cell is too small.
     z_tap, preactivation_tap : str
         See `Teacher`.
     """
@@ -232,6 +245,8 @@ class Network(nn.Module):
     width: int
     z_width: int
     stride: int = 32
+    one_size: ClassVar[bool] = False
+    two_cells: ClassVar[bool] = False
     z_tap: ClassVar[str]
     preactivation_tap: ClassVar[str]
 
@@ -247,6 +262,7 @@ class Network(nn.Module):
 class SwinUNETRNetwork(Network):
     """Swin UNETR (arXiv 2201.01266): MONAI's, without its last layer."""
 
+    two_cells = True
     z_tap = "net.encoder10"
     preactivation_tap = "net.encoder10.layer.lrelu:input"
 
@@ -276,6 +292,7 @@ class UNETRNetwork(Network):
     """UNETR (arXiv 2103.10504): MONAI's, without its last layer; takes patches of one size only."""
 
     stride = 16
+    one_size = True
     z_tap = "grid"
     preactivation_tap = "net.encoder3.blocks.0.1.lrelu:input"
 
@@ -311,10 +328,10 @@ class UNETRNetwork(Network):
 
 
 class SegResNetNetwork(Network):
-    """SegResNet (arXiv 1810.11654): MONAI's, six levels deep, without its last layer."""
+    """SegResNet (arXiv 1810.11654): MONAI's, six levels deep, without its last convolution."""
 
     z_tap = "net.down_layers.5"
-    preactivation_tap = "net.down_layers.5.2.act:input"
+    preactivation_tap = "net.down_layers.5.1.act:input"
 
     def __init__(self, config: TeacherConfig) -> None:
         from monai.networks.nets import SegResNet
@@ -328,11 +345,11 @@ class SegResNetNetwork(Network):
             self.width,
             in_channels=1,
             norm=("GROUP", {"num_groups": groups}),
-            blocks_down=(1, 1, 2, 2, 2, 2),
+            blocks_down=(1, 1, 2, 2, 2, 1),
             blocks_up=(1, 1, 1, 1, 1),
             use_conv_final=False,
         )
-        del self.net.conv_final
+        self.net.conv_final = self.net.conv_final[:-1]  # normalisation and activation: blocks end without
 
     def encode(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         z, levels = self.net.encode(x)
@@ -341,7 +358,7 @@ class SegResNetNetwork(Network):
     def decode(self, z: Tensor, skips: Sequence[Tensor]) -> Tensor:
         for up, layer, skip in zip(self.net.up_samples, self.net.up_layers, skips, strict=True):
             z = layer(up(z) + skip)
-        return z
+        return cast(Tensor, self.net.conv_final(z))
 
 
 NETWORKS: dict[str, Callable[[TeacherConfig], Network]] = {
