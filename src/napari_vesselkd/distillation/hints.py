@@ -67,7 +67,7 @@ class Standardise(nn.Module):
     def forward(self, feature: Tensor) -> Tensor:
         """Return the feature (B, C, *grid), standardised."""
         if self.training and int(self.batches) < SETTLED_AFTER:
-            self._measure(feature.detach())
+            self._measure(feature)
         shape = (1, -1, *(1,) * (feature.dim() - 2))
         variance = self.squares / self.cells.clamp_min(1)
         return (feature - self.mean.view(shape)) * torch.rsqrt(variance + 1e-5).view(shape)
