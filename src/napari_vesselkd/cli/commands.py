@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 
 from napari_vesselkd.cli.checkpoint_commands import checkpoints
 from napari_vesselkd.cli.console import Console
-from napari_vesselkd.cli.job_commands import finetune, jobs
+from napari_vesselkd.cli.job_commands import jobs
 from napari_vesselkd.cli.options import (
     Assignments,
     Channel,
@@ -26,6 +26,7 @@ from napari_vesselkd.cli.options import (
     voxel_size,
 )
 from napari_vesselkd.cli.settings import build_config, whole_numbers
+from napari_vesselkd.cli.training_commands import distill, finetune, pretrain
 
 GO_ON = "Nothing is lost: run the same command again{} to go on."
 
@@ -43,7 +44,8 @@ app = App(
     version=_version,
     help_format="plaintext",
 )
-app.command(finetune)
+for command in (finetune, pretrain, distill):
+    app.command(command)
 app.command(jobs)
 app.command(checkpoints)
 

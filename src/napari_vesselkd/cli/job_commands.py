@@ -1,4 +1,4 @@
-"""``vesselkd finetune``, and ``vesselkd jobs`` for the runs that there are."""
+"""``vesselkd jobs``, for the runs that there are."""
 
 from __future__ import annotations
 
@@ -7,51 +7,11 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from napari_vesselkd.cli.console import Console
-from napari_vesselkd.cli.options import Assignments, ConfigFile, Device, Json, OneJson, Quiet
-from napari_vesselkd.cli.settings import build_config
+from napari_vesselkd.cli.options import Json, OneJson, Quiet
 
 jobs = App(name="jobs", help="Commands that run in the background, each in a run folder.")
 
 Run = Annotated[str, Parameter(help="The run folder.")]
-
-
-def finetune(
-    source: Annotated[
-        str, Parameter(help="PROJECT.vesselkd, or DATASET.csv: image,label,group,voxel_size_um.")
-    ],
-    /,
-    *,
-    from_: Annotated[
-        str | None,
-        Parameter(
-            name="--from",
-            help="Name or path of the checkpoint to start from. Default: the project's current one, else the "
-            "bundled one for the voxel size.",
-        ),
-    ] = None,
-    out: Annotated[
-        str | None,
-        Parameter(help="Run folder. Default: a new one in the project; a DATASET.csv needs it."),
-    ] = None,
-    device: Device = None,
-    settings: Assignments = None,
-    config: ConfigFile = None,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Fine-tune a student on the accepted blocks of a project, or on labelled volumes.
-
-    The new checkpoint is added to the project and compared with the current one on the blocks that were held
-    out; `vesselkd checkpoints promote` takes it into use. The same command with the same --out goes on where
-    it was stopped.
-
-    Example: vesselkd finetune brain.vesselkd --set steps=300
-    """
-    from napari_vesselkd.cli.finetuning import run_finetune
-    from napari_vesselkd.training.finetune import FinetuneConfig
-
-    chosen = build_config(FinetuneConfig, "finetune", config, settings, device=device)
-    run_finetune(source, from_, out, chosen, Console(json, quiet))
 
 
 @jobs.command(name="list")

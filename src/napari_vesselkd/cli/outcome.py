@@ -10,8 +10,14 @@ from napari_vesselkd.cli.console import clock, columns
 from napari_vesselkd.jobs import JobState, JobStatus, RunFolder
 from napari_vesselkd.reports import Notice, Progress, Report
 
-RESULTS = ("FinetuneFinished", "Judgement")
+RESULTS = ("FinetuneFinished", "StageFinished", "Judgement", "CrossvalFinished")
 NO_VERDICT = "no held-out blocks"
+MADE = {
+    "finetune": "fine-tuned",
+    "pretrain": "pretrained",
+    "finetune-teacher": "fine-tuned",
+    "distill": "distilled",
+}
 
 
 @dataclass(frozen=True)
@@ -37,20 +43,40 @@ def results(run: RunFolder) -> dict[str, Mapping[str, Any]]:
 def outcome_lines(run: RunFolder) -> list[str]:
     """Return what a finished run has come to: the checkpoint, the gate's table and verdict, what to do."""
     found = results(run)
-    finished, judgement = (found.get(kind) for kind in RESULTS)
+    if "CrossvalFinished" in found:
+        return _comparison_lines(found["CrossvalFinished"])
+    finished = found.get("StageFinished") or found.get("FinetuneFinished")
     if finished is None:
         return [f"{run.path}: finished"]
-    lines = [
-        f"{finished['name']}: fine-tuned from {finished['parent']}, {finished['steps']} steps "
-        f"in {clock(finished['seconds'])}",
-        str(finished["checkpoint"]),
-        "",
-    ]
+    stage, judgement = str(finished.get("stage", "finetune")), found.get("Judgement")
+    lines = [_made_line(stage, finished), str(finished["checkpoint"]), ""]
     source = (run.path / run.config["source"]).resolve()
     if judgement is None:
-        return [*lines, f"Use it: vesselkd segment SOURCE OUTPUT --checkpoint {finished['checkpoint']}"]
+        return [*lines, _next_line(stage, finished, source)]
     use = f"vesselkd checkpoints promote {finished['name']} --project {source}"
     return [*lines, *gate_lines(judgement), "", f"Use it from now on: {use}"]
+
+
+def _made_line(stage: str, finished: Mapping[str, Any]) -> str:
+    """Return what was made, from what, and how."""
+    made = MADE.get(stage, stage)
+    parent = f" from {finished['parent']}" if finished["parent"] else ""
+    line = f"{finished['name']}: {made}{parent}, {finished['steps']} steps in {clock(finished['seconds'])}"
+    changed = finished.get("facts", {}).get("changed_codes")
+    return line if changed is None else f"{line}, {changed:.1%} of the codes changed"
+
+
+def _next_line(stage: str, finished: Mapping[str, Any], source: Any) -> str:
+    checkpoint = finished["checkpoint"]
+    if stage == "pretrain":
+        return f"Teach it to segment: vesselkd finetune {source} --from {checkpoint} --out RUN"
+    if stage == "finetune-teacher":
+        return f"Teach a student: vesselkd distill {source} --teacher {checkpoint} --out RUN"
+    return f"Use it: vesselkd segment SOURCE OUTPUT --checkpoint {checkpoint}"
+
+
+def _comparison_lines(finished: Mapping[str, Any]) -> list[str]:
+    return [*str(finished["table"]).splitlines(), "", *finished["files"]]
 
 
 def gate_lines(judgement: Mapping[str, Any]) -> list[str]:
@@ -89,6 +115,11 @@ def report_of(event: Mapping[str, Any]) -> Report | None:
     if event.get("report") == "Validation":
         dice, cldice = (_score(event[key]) for key in ("dice", "cldice"))
         return Notice(f"Step {event['step']}, held-out blocks: Dice {dice}, clDice {cldice}")
+    if event.get("report") == "CodebookReport":
+        return Notice(
+            f"Step {event['step']}: {event['usage']:.0%} of the codes used, perplexity "
+            f"{event['perplexity']:.0f}, codebook reliance {event['reliance']:.2f}, MSE {event['mse']:.4f}"
+        )
     if "done" in event and "total" in event:
         values = (event["done"], event["total"], event["unit"], event["seconds"], event.get("resumed", 0))
         return Steps(*values, event.get("loss"))

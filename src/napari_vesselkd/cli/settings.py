@@ -1,12 +1,15 @@
-"""One config from four places: defaults < ``--config FILE.toml`` < ``--set key=value`` < named options."""
+"""One config from four places: defaults < ``--config FILE.toml`` < ``--set key=value`` < named options.
+
+Fields of a config inside a config are named with a dot, ``teacher.feature_size``, or stand in a table.
+"""
 
 from __future__ import annotations
 
 import json
 import tomllib
 import types
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -15,7 +18,7 @@ from napari_vesselkd.geometry import Shape, as_shape
 
 Config = TypeVar("Config")
 
-COMMANDS = ("convert", "finetune", "segment", "synth")
+COMMANDS = ("convert", "crossval", "distill", "finetune", "pretrain", "segment", "synth")
 
 
 def build_config(
@@ -23,6 +26,8 @@ def build_config(
     command: str,
     file: str | None,
     assignments: Sequence[str] | None,
+    *,
+    base: Config | None = None,
     **named: Any,
 ) -> Config:
     """Return a config of the dataclass `kind`.
@@ -37,6 +42,8 @@ def build_config(
         TOML.
     assignments : sequence of str, optional
         ``key=value`` each; the value in TOML's notation, or a bare word.
+    base : Config, optional
+        In place of the defaults.
     **named
         The named options; None means not given.
 
@@ -48,22 +55,73 @@ def build_config(
         If the file is missing or no TOML.
     """
     values: dict[str, Any] = {}
-    hints = get_type_hints(kind)
-    known = {entry.name for entry in fields(kind)}  # type: ignore[arg-type]
     for place, given in ((file, _from_file(file, command)), ("--set", _from_assignments(assignments))):
         for key, value in given.items():
-            name = key.replace("-", "_")
-            if name not in known:
-                raise InvalidInputError(
-                    f"{place} has an unknown setting", value=key, limit=", ".join(sorted(known))
-                )
-            values[name] = _coerced(f"{place}: {key}", value, hints[name])
+            _set(values, kind, key.replace("-", "_"), value, str(place))
     values.update({key: value for key, value in named.items() if value is not None})
-    return kind(**values)
+    return _built(kind, base, values)
 
 
-def assignment(key: str, value: str | float | bool) -> str:
-    """Return a setting as ``--set`` reads it."""
+def _set(values: dict[str, Any], kind: Any, key: str, value: Any, place: str) -> None:
+    """Put a setting into `values`, those of a config inside a config into a dictionary of their own."""
+    name, dot, rest = key.partition(".")
+    hints = get_type_hints(kind)
+    known = {entry.name for entry in fields(kind)}
+    if name not in known or (dot and not _has_parts(hints[name])):
+        raise InvalidInputError(f"{place} has an unknown setting", value=key, limit=", ".join(sorted(known)))
+    hint = hints[name]
+    if is_dataclass(hint):
+        inner = {rest: value} if dot else value
+        if not isinstance(inner, Mapping):
+            raise InvalidInputError(
+                f"{place}: {key} is a group of settings",
+                value=repr(value),
+                limit=f"its fields, such as {name}.{fields(hint)[0].name}",
+            )
+        for part, content in inner.items():
+            _set(values.setdefault(name, {}), hint, part, content, place)
+    elif dot:
+        values[name] = {**values.get(name, {}), rest: value}
+    else:
+        values[name] = _coerced(f"{place}: {key}", value, hint)
+
+
+def _has_parts(hint: Any) -> bool:
+    return is_dataclass(hint) or get_origin(hint) is dict
+
+
+def _built(kind: type[Config], base: Config | None, values: Mapping[str, Any]) -> Config:
+    """Return `base`, or the defaults, with `values`; an inner dictionary is added to what is there."""
+    hints = get_type_hints(kind)
+    start: Any = kind() if base is None and any(is_dataclass(hints.get(name)) for name in values) else base
+    chosen: dict[str, Any] = {}
+    for name, value in values.items():
+        if is_dataclass(hints.get(name)) and isinstance(value, Mapping):
+            chosen[name] = _built(hints[name], getattr(start, name), value)
+        elif get_origin(hints.get(name)) is dict and start is not None:
+            chosen[name] = {**getattr(start, name), **value}
+        else:
+            chosen[name] = value
+    return kind(**chosen) if start is None else replace(start, **chosen)
+
+
+def differences(config: Any, base: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the settings in which two configs of one type differ, by name, with the first one's value."""
+    for entry in fields(config):
+        mine, its = getattr(config, entry.name), getattr(base, entry.name)
+        name = f"{prefix}{entry.name}"
+        if mine == its:
+            continue
+        if is_dataclass(mine):
+            yield from differences(mine, its, f"{name}.")
+        elif isinstance(mine, Mapping):
+            yield from ((f"{name}.{key}", value) for key, value in mine.items() if its.get(key) != value)
+        else:
+            yield name, mine
+
+
+def assignment(key: str, value: Any) -> str:
+    """Return a setting as ``--set`` reads it: text, a number, true or false, or a sequence of them."""
     bare = isinstance(value, str) and value and _toml_value(value) == value
     return f"{key}={value if bare else json.dumps(value)}"
 
@@ -142,7 +200,8 @@ def _coerced(where: str, value: Any, hint: Any) -> Any:
 
 def _name(kind: Any) -> str:
     if get_origin(kind) is tuple:
-        return ",".join(member.__name__ for member in get_args(kind))
+        members = [member.__name__ for member in get_args(kind) if member is not Ellipsis]
+        return ",".join(members) + (",..." if Ellipsis in get_args(kind) else "")
     return {int: "whole number", float: "number", str: "text", bool: "true or false"}.get(
         kind, getattr(kind, "__name__", str(kind))
     )
@@ -158,6 +217,8 @@ def _as(value: Any, kind: Any) -> Any:
     if origin is tuple:
         parts = [_toml_value(part.strip()) for part in value.split(",")] if isinstance(value, str) else value
         members = get_args(kind)
+        if members[1:] == (Ellipsis,) and isinstance(parts, list):
+            members = members[:1] * len(parts)
         if not isinstance(parts, list) or len(parts) != len(members):
             return None
         found = tuple(_as(part, member) for part, member in zip(parts, members, strict=True))

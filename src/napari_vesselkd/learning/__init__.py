@@ -1,6 +1,30 @@
-"""One turn of the loop: learn from the corrections, and say whether the new checkpoint is better."""
+"""Learning from corrections and data sets: one turn of the loop, the stages of VpbSD, cross-validation."""
 
 from napari_vesselkd.learning.gate import BlockScore, Judgement, judge
+from napari_vesselkd.learning.stages import (
+    StagesPreflight,
+    check_stages,
+    distill_from,
+    estimate_stages,
+    pretrain_from,
+    teach_and_distill,
+    teach_from,
+)
 from napari_vesselkd.learning.turn import check, check_voxel_size, is_project, learn
 
-__all__ = ["BlockScore", "Judgement", "check", "check_voxel_size", "is_project", "judge", "learn"]
+__all__ = [
+    "BlockScore",
+    "Judgement",
+    "StagesPreflight",
+    "check",
+    "check_stages",
+    "check_voxel_size",
+    "distill_from",
+    "estimate_stages",
+    "is_project",
+    "judge",
+    "learn",
+    "pretrain_from",
+    "teach_and_distill",
+    "teach_from",
+]

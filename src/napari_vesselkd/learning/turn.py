@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -59,12 +59,12 @@ def learn(
     run, config = Path(run), config or FinetuneConfig()
     with output_errors(run):
         run.mkdir(parents=True, exist_ok=True)
-        start = _parent(source, run, parent)
+        start = kept_copy(run / f"{PARENT}.safetensors", lambda: _chosen(source, parent))
         yield from copy_dataset(source, run / "data", start, held_out_group=config.held_out_group)
         dataset = Dataset.read(run / "data")
         if dataset is None:
             raise OutputError("The run's data is gone", value=run / "data", remedy="Start a new run")
-        name = config.name or _name(source, run)
+        name = config.name or name_of(source, run)
         lineage = {"run": str(run)}
         for report in finetune(dataset, start, run, config, name=name, lineage=lineage):
             yield report
@@ -86,15 +86,7 @@ def check(
     recipe_of(_chosen(source, parent).card)
     checked_device(config.device)
     check_source(source, held_out_group=config.held_out_group)
-    if is_project(source):
-        name = config.name or _name(source, Path(run))
-        with Project.open(source, write=False) as project:
-            if any(card.name == name for card in project.registry.list()):
-                raise CheckpointError(
-                    "The project has a checkpoint of this name already",
-                    value=name,
-                    remedy="Give the new one another name (name, on the command line --set name=NAME)",
-                )
+    check_free_name(source, config.name or name_of(source, Path(run)))
 
 
 def is_project(source: str | Path) -> bool:
@@ -125,43 +117,64 @@ def _add_and_judge(source: Path, report: FinetuneFinished) -> Iterator[Report]:
         yield from judge(project, report.name)
 
 
-def _parent(source: str | Path, run: Path, parent: str) -> Checkpoint:
-    """Return the run's own copy of the checkpoint to start from, made at its first start."""
+def check_free_name(source: str | Path, name: str) -> None:
+    """Raise CheckpointError if a project has a checkpoint of this name."""
+    if is_project(source) and any(card.name == name for card in registry_of(source).list()):
+        raise CheckpointError(
+            "The project has a checkpoint of this name already",
+            value=name,
+            remedy="Give the new one another name (name, on the command line --set name=NAME)",
+        )
+
+
+def registry_of(source: str | Path) -> CheckpointRegistry:
+    """Return the checkpoints of a project, or those of the user."""
+    if not is_project(source):
+        return CheckpointRegistry()
+    with Project.open(source, write=False) as project:
+        return project.registry
+
+
+def kept_copy(copy: Path, chosen: Callable[[], Checkpoint]) -> Checkpoint:
+    """Return the run's own copy of a checkpoint, which is chosen at the run's first start."""
     registry = CheckpointRegistry()
-    copy = run / f"{PARENT}.safetensors"
     with suppress(CheckpointNotFoundError, CheckpointError):
         return registry.get(str(copy))
     for part in (copy, copy.with_suffix(".json")):  # half a copy, of a run that was killed there
         part.unlink(missing_ok=True)
-    registry.export(str(_chosen(source, parent).path), copy)
+    registry.export(str(chosen().path), copy)
     return registry.get(str(copy))
 
 
 def _chosen(source: str | Path, parent: str) -> Checkpoint:
     """Return the checkpoint to start from; InvalidInputError where it is made for other voxels."""
-    registry = CheckpointRegistry()
-    if is_project(source):
+    registry, size, name = registry_of(source), voxel_size_of(source), parent
+    if is_project(source) and name == "auto":
         with Project.open(source, write=False) as project:
-            size, registry = project.image.voxel_size_um, project.registry
-            name = project.current if parent == "auto" else parent
-    else:
-        size, name = _voxel_size_of(Path(source)), parent
+            name = project.current
     found = registry.choose(size) if name == "auto" else registry.get(name)
     check_voxel_size(found.card, size)
     return found
 
 
-def _voxel_size_of(path: Path) -> VoxelSize:
-    """Return the voxel size (z, y, x) in um of the first image of a DATASET.csv."""
-    row = read_rows(path)[0]
+def voxel_size_of(source: str | Path) -> VoxelSize:
+    """Return the voxel size (z, y, x) in um of a project's image, or of the first one of a DATASET.csv."""
+    if is_project(source):
+        with Project.open(source, write=False) as project:
+            return project.image.voxel_size_um
+    path = Path(source)
+    row = read_rows(path, unlabelled=True)[0]
     if row["voxel_size_um"]:
         return parse_voxel_size(row["voxel_size_um"])
     with open_volume(path.parent / row["image"]) as volume:
         return volume.voxel_size_um
 
 
-def _name(source: str | Path, run: Path) -> str:
-    """Return a checkpoint name from those of the project or file and of the run: brain-001."""
+def name_of(source: str | Path, run: Path, *, whole: bool = False) -> str:
+    """Return a checkpoint name from those of the project or file and of the run: brain-001.
+
+    With `whole`, the run's whole name: brain-distill-001.
+    """
     number = run.name.rsplit("-", 1)[-1]
-    name = f"{Path(source).stem}-{number if number.isdigit() else run.name}"
+    name = f"{Path(source).stem}-{number if number.isdigit() and not whole else run.name}"
     return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-._") or "finetuned"

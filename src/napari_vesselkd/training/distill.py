@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from functools import partial
@@ -146,6 +146,7 @@ def distill(
     config: DistillConfig,
     *,
     start: Checkpoint | None = None,
+    answers: Path | None = None,
 ) -> Iterator[Report]:
     """Teach a student; write run/checkpoints/NAME. Resumes like `pretrain`.
 
@@ -158,6 +159,8 @@ def distill(
     config : DistillConfig
     start : Checkpoint, optional
         Student whose weights to begin with, instead of random ones.
+    answers : Path, optional
+        Folder of the teacher's answers, by default in `run`; runs that `ask` the same may share it.
 
     Yields
     ------
@@ -180,7 +183,10 @@ def distill(
             torch.set_num_threads(config.threads)
         recipe = _recipe(material, config)
         with timed(run):
-            student = yield from _train(material, teacher, run, config, _student(recipe, config, start))
+            student = _student(recipe, config, start)
+            student = yield from _train(
+                material, teacher, run, config, student, answers=answers or run / "teacher"
+            )
         anisotropy = (0.0, 1e9) if recipe is None else recipe.anisotropy
         made_from = {"stage": "distill", **_parents(teacher, start), **material.about}
         upper = config.upper if teacher is None else float(teacher.card.intensity["upper"])
@@ -215,8 +221,43 @@ def check_distill(material: Material, teacher: Checkpoint | None, config: Distil
         require_unlabelled(material, f"The method {config.method}")
 
 
+def ask(
+    material: Material, teacher: Checkpoint, folder: Path, config: DistillConfig
+) -> Generator[Report, None, None]:
+    """Ask the teacher what `distill` asks it with the same patch, pool, seed and ``options["soft"]``."""
+    loaded: Any = teacher.load().to(checked_device(config.device))
+    yield from _asked(_streams(material, config), loaded, folder, config)
+
+
+def _streams(material: Material, config: DistillConfig) -> list[Stream]:
+    """Return the labelled stream, and the unlabelled one where the method needs it."""
+    streams = [Stream(material.labelled, config.patch)]
+    if METHODS[config.method].needs_unlabelled:
+        streams.append(Stream(material.unlabelled, config.patch))
+    return streams
+
+
+def _asked(
+    streams: Sequence[Stream], teacher: Teacher, folder: Path, config: DistillConfig
+) -> Generator[Report, None, list[TeacherCache]]:
+    """Return the teacher's answers of each stream."""
+    caches = []
+    for name, stream in zip(("labelled", "unlabelled"), streams, strict=False):
+        places = stream.places(config.pool, config.seed)
+        soft = bool(config.options.get("soft", False))
+        caches.append(TeacherCache(folder / name, stream, places, soft=soft))
+        yield from caches[-1].fill(teacher)
+    return caches
+
+
 def _train(
-    material: Material, chosen: Checkpoint | None, run: Path, config: DistillConfig, student: Student
+    material: Material,
+    chosen: Checkpoint | None,
+    run: Path,
+    config: DistillConfig,
+    student: Student,
+    *,
+    answers: Path,
 ) -> Generator[Report, None, Student]:
     """Run the loop; return the student on the CPU, with frozen statistics."""
     check_distill(material, chosen, config)
@@ -224,16 +265,9 @@ def _train(
     teacher: Any = chosen.load().to(device) if kind.needs_teacher and chosen is not None else None
     method = kind(student, teacher, _options(kind, config))
     pair = Pair(student, method).to(device)
-    streams = [Stream(material.labelled, config.patch)]
-    if kind.needs_unlabelled:
-        streams.append(Stream(material.unlabelled, config.patch))
-    caches = []
+    streams, caches = _streams(material, config), []
     if teacher is not None and not kind.needs_live_teacher:
-        for name, stream in zip(("labelled", "unlabelled"), streams, strict=False):
-            places = stream.places(config.pool, config.seed)
-            soft = bool(config.options.get("soft", False))
-            caches.append(TeacherCache(run / "teacher" / name, stream, places, soft=soft))
-            yield from caches[-1].fill(teacher)
+        caches = yield from _asked(streams, teacher, answers, config)
     batches = Lessons(streams, (config.batch, config.unlabelled), config.augment, config.seed, caches)
     average = copy.deepcopy(pair)
     reports = fit(
