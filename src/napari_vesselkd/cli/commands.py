@@ -26,7 +26,7 @@ from napari_vesselkd.cli.options import (
     voxel_size,
 )
 from napari_vesselkd.cli.settings import build_config, whole_numbers
-from napari_vesselkd.cli.training_commands import distill, finetune, pretrain
+from napari_vesselkd.cli.training_commands import crossval, distill, finetune, pretrain
 
 GO_ON = "Nothing is lost: run the same command again{} to go on."
 
@@ -44,7 +44,7 @@ app = App(
     version=_version,
     help_format="plaintext",
 )
-for command in (finetune, pretrain, distill):
+for command in (finetune, pretrain, distill, crossval):
     app.command(command)
 app.command(jobs)
 app.command(checkpoints)

@@ -185,6 +185,8 @@ def progress_text(report: Progress) -> str:
         text += f", {clock(report.seconds_left)} left"
     if (loss := getattr(report, "loss", None)) is not None:
         text += f", loss {loss:.3f}"
+    if detail := getattr(report, "detail", ""):
+        text += f" ({detail})"
     return text
 
 

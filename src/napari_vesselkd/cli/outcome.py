@@ -22,9 +22,10 @@ MADE = {
 
 @dataclass(frozen=True)
 class Steps(Progress):
-    """Progress with a loss, as it was recorded."""
+    """Progress with a loss, or what is being done, as it was recorded."""
 
     loss: float | None = None
+    detail: str = ""
 
 
 def how_far(status: JobStatus) -> str:
@@ -44,7 +45,7 @@ def outcome_lines(run: RunFolder) -> list[str]:
     """Return what a finished run has come to: the checkpoint, the gate's table and verdict, what to do."""
     found = results(run)
     if "CrossvalFinished" in found:
-        return _comparison_lines(found["CrossvalFinished"])
+        return comparison_lines(found["CrossvalFinished"])
     finished = found.get("StageFinished") or found.get("FinetuneFinished")
     if finished is None:
         return [f"{run.path}: finished"]
@@ -75,7 +76,8 @@ def _next_line(stage: str, finished: Mapping[str, Any], source: Any) -> str:
     return f"Use it: vesselkd segment SOURCE OUTPUT --checkpoint {checkpoint}"
 
 
-def _comparison_lines(finished: Mapping[str, Any]) -> list[str]:
+def comparison_lines(finished: Mapping[str, Any]) -> list[str]:
+    """Return the tables of a cross-validation and where they are."""
     return [*str(finished["table"]).splitlines(), "", *finished["files"]]
 
 
@@ -115,6 +117,8 @@ def report_of(event: Mapping[str, Any]) -> Report | None:
     if event.get("report") == "Validation":
         dice, cldice = (_score(event[key]) for key in ("dice", "cldice"))
         return Notice(f"Step {event['step']}, held-out blocks: Dice {dice}, clDice {cldice}")
+    if event.get("report") in ("CellFinished", "StagesPreflight"):
+        return Notice(str(event["text"]))
     if event.get("report") == "CodebookReport":
         return Notice(
             f"Step {event['step']}: {event['usage']:.0%} of the codes used, perplexity "
@@ -122,5 +126,5 @@ def report_of(event: Mapping[str, Any]) -> Report | None:
         )
     if "done" in event and "total" in event:
         values = (event["done"], event["total"], event["unit"], event["seconds"], event.get("resumed", 0))
-        return Steps(*values, event.get("loss"))
+        return Steps(*values, event.get("loss"), event.get("detail", ""))
     return None

@@ -142,3 +142,48 @@ def distill(
     given = Given(preset, hold_out or (), settings, config, device)
     make = distill_request(source, teacher, method, given)
     run_job("distill", source, out, make, Console(json, quiet))
+
+
+def crossval(
+    source: Annotated[str, Parameter(help=f"DATASET.csv: {COLUMNS}; rows without a label are unlabelled.")],
+    /,
+    *,
+    out: Annotated[str, Parameter(help="Folder for everything; the same one goes on where it was stopped.")],
+    methods: Annotated[
+        str, Parameter(help="Names of methods, see distill, with commas between them.")
+    ] = "baseline,vpbsd",
+    folds: Annotated[int, Parameter(help="Parts that the groups are divided into.")] = 5,
+    seeds: Annotated[int, Parameter(help="Repetitions of everything, each from another seed.")] = 3,
+    labelled: Annotated[
+        int | None,
+        Parameter(
+            help="Labelled volumes per fold, chosen by the seed; the other ones to learn from count as "
+            "unlabelled. Default: all."
+        ),
+    ] = None,
+    processes: Annotated[
+        int, Parameter(help="Processes that share the work, on graphics cards in turn where there are some.")
+    ] = 1,
+    preset: Preset = None,
+    device: Device = None,
+    settings: Assignments = None,
+    config: ConfigFile = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare methods: train each without one part of the groups, score it there, for every part and seed.
+
+    The teacher, which the methods of a part and seed share, and the best threshold of the image are scored
+    too. The tables are table.md, table.csv, table.json and table.png. Settings are --set pretrain.KEY,
+    teach.KEY and distill.KEY. The same command on another machine or in another process helps with what is
+    left to do.
+
+    Example: vesselkd crossval volumes.csv --methods baseline,fitnets,vpbsd --folds 5 --seeds 3 --out compared
+    """
+    from napari_vesselkd.cli.comparing import run_crossval
+    from napari_vesselkd.cli.staging import Given
+
+    names = tuple(name.strip() for name in methods.split(",") if name.strip())
+    asked = {"methods": names, "folds": folds, "seeds": seeds, "labelled": labelled}
+    given = Given(preset, (), settings, config, device)
+    run_crossval(source, out, asked, given, Console(json, quiet), processes=processes)

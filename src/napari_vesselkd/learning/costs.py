@@ -45,3 +45,12 @@ def milliseconds(model: nn.Module, device: torch.device, side: int = SIDE) -> fl
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - began)
     return statistics.median(times[WARM:]) * 1e3
+
+
+def costs_of(model: nn.Module, device: torch.device) -> dict[str, float]:
+    """Return parameters, gmac, and milliseconds per block of a network on a device."""
+    return {
+        "parameters": parameters_of(model),
+        "gmac": round(giga_macs(model), 4),
+        "milliseconds": round(milliseconds(model, device), 3),
+    }

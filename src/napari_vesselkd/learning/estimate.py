@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -17,8 +17,8 @@ from napari_vesselkd.models.teacher import Teacher, TeacherConfig
 from napari_vesselkd.reports import Report
 from napari_vesselkd.training.presets import Preset
 
-CPU_SPEED = 12.0
-"""GMAC/s per physical core in convolutions of few channels, as measured with the quick preset."""
+CPU_SPEEDS = {"swin_unetr": 4.0, "unetr": 25.0, "segresnet": 9.0, "student": 4.0}
+"""GMAC/s per physical core, as measured on one; small channels and attention are slow."""
 GPU_SPEED = 3000.0
 """GMAC/s of a graphics card at such small batches."""
 PASSES = 3  # a step is one pass forward and about two backward
@@ -41,6 +41,8 @@ class StagesPreflight(Report):
     device : str
     text : str
         All of it in one line.
+    stages : dict of str to float
+        Seconds of "teacher" (its fine-tuning), "answers" (asking it) and "student".
     """
 
     seconds: float
@@ -49,6 +51,7 @@ class StagesPreflight(Report):
     disk_bytes: int
     device: str
     text: str
+    stages: dict[str, float] = field(default_factory=dict)
 
 
 def estimate_stages(
@@ -65,8 +68,12 @@ def estimate_stages(
     network = Teacher(config)
     cost, weights = giga_macs(network, config.patch), parameters_of(network)
     student = giga_macs(Student(StudentConfig()), max(chosen.distill.patch))
-    work = cost * (_teaching(chosen) + _asking(chosen)) + student * _learning(chosen)
-    seconds = work / _speed(place)
+    stages = {
+        "teacher": cost * _teaching(chosen) / _speed(place, config.network),
+        "answers": cost * _asking(chosen) / _speed(place, config.network),
+        "student": student * _learning(chosen) / _speed(place, "student"),
+    }
+    seconds = sum(stages.values())
     memory = int(weights * BYTES_PER_WEIGHT + cost * 1e9 * BYTES_PER_MAC * chosen.teach.batch)
     disk = int(weights * BYTES_PER_WEIGHT + _kept(chosen))
     on_cpu = place == "cpu"
@@ -76,7 +83,7 @@ def estimate_stages(
         + ("" if on_cpu else f", {memory / 1e9:.1f} GB of the graphics card's")
         + f", {disk / 1e6:.0f} MB of disk"
     )
-    return StagesPreflight(seconds, ram, 0 if on_cpu else memory, disk, place, text)
+    return StagesPreflight(seconds, ram, 0 if on_cpu else memory, disk, place, text, stages)
 
 
 def _teaching(preset: Preset) -> float:
@@ -106,8 +113,11 @@ def _kept(preset: Preset) -> float:
     return 2.0 * preset.distill.pool * voxels / (1 if preset.distill.options.get("soft") else 8)
 
 
-def _speed(device: str) -> float:
-    return GPU_SPEED if device != "cpu" else CPU_SPEED * (psutil.cpu_count(logical=False) or 1)
+def _speed(device: str, network: str) -> float:
+    """Return GMAC/s."""
+    if device != "cpu":
+        return GPU_SPEED
+    return CPU_SPEEDS.get(network, 4.0) * (psutil.cpu_count(logical=False) or 1)
 
 
 def _duration(seconds: float) -> str:

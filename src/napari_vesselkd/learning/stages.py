@@ -182,7 +182,8 @@ def teach_and_distill(
     Yields
     ------
     Report
-        Those of both stages, pictures with their path in `run`; for projects at the end `Judgement`.
+        First the `StagesPreflight`, then those of both stages, pictures with their path in `run`; for
+        projects at the end `Judgement`.
 
     Raises
     ------
@@ -193,6 +194,7 @@ def teach_and_distill(
     with output_errors(run):
         run.mkdir(parents=True, exist_ok=True)
         parent = kept_copy(run / "parent.safetensors", lambda: choose_teacher(source, teacher))
+        yield estimate_stages(source, chosen, device, teacher=str(parent.path))
         student = student_in_use(source, run, chosen)
         yield from _copied(source, run, parent)
         with _material(source, run / "data", _upper(parent)) as material:

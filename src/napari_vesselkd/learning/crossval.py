@@ -1,0 +1,488 @@
+"""Cross-validation: every method is trained without one fold of the groups, and scored there, for every seed.
+
+The work is cut into cells: a teacher, its answers about patches, a method, each for a fold and a seed; the
+best threshold of the image for a fold; at last what the networks cost. A finished cell is a JSON file in
+DIR/cells, written aside and then renamed, and a cell is worked on under a lock of its own, so that processes
+and machines that see the same folder share the work, and a cell whose process was killed is free again. What
+a killed one had saved is gone on from.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from napari_vesselkd.checkpoints import Checkpoint, CheckpointRegistry
+from napari_vesselkd.distillation import METHODS
+from napari_vesselkd.errors import InvalidInputError, TrainingError
+from napari_vesselkd.learning.costs import costs_of
+from napari_vesselkd.learning.folds import Fold, folds_of, write_rows
+from napari_vesselkd.learning.scoring import score_checkpoint, score_threshold
+from napari_vesselkd.learning.table_files import write_tables
+from napari_vesselkd.models.devices import checked_device
+from napari_vesselkd.reports import Notice, Progress, Report, Result
+from napari_vesselkd.training.checking import check_at_least
+from napari_vesselkd.training.distill import DistillConfig, ask, distill
+from napari_vesselkd.training.pretrain import PretrainConfig, StageFinished, pretrain
+from napari_vesselkd.training.sources import Material, material_of_csv
+from napari_vesselkd.training.teach import TeachConfig, teach
+from napari_vesselkd.volume import output_errors
+
+TEACHER, ANSWERS, THRESHOLD, COSTS = "teacher", "answers", "threshold", "costs"
+SAID_EVERY = 2.0  # s between two reports of a cell's work
+WAIT = 2.0  # s between two looks at cells that others work on
+
+
+@dataclass(frozen=True)
+class CrossvalConfig:
+    """What is compared, and how it is trained.
+
+    Attributes
+    ----------
+    methods : tuple of str
+        Of `napari_vesselkd.distillation.METHODS`.
+    folds, seeds : int
+    labelled : int, optional
+        Labelled volumes to learn from, drawn by the seed; the others count as unlabelled. All by default.
+    pretrain : PretrainConfig
+    teach : TeachConfig
+    distill : DistillConfig
+        Its options go to the methods that know them; seeds, names and the method are set for each cell.
+    device : str
+        "auto", "cpu", "cuda", "cuda:N" or "mps".
+    threads : int, optional
+        CPU threads; all by default.
+
+    Raises
+    ------
+    InvalidInputError
+        If a method is unknown or named twice, or a number too small.
+    """
+
+    methods: tuple[str, ...] = ("baseline", "vpbsd")
+    folds: int = 5
+    seeds: int = 3
+    labelled: int | None = None
+    pretrain: PretrainConfig = field(default_factory=PretrainConfig)
+    teach: TeachConfig = field(default_factory=TeachConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
+    device: str = "auto"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        check_at_least(self, seeds=1, labelled=1, threads=1)
+        for name in self.methods:
+            if name not in METHODS:
+                raise InvalidInputError("There is no such method", value=name, limit=", ".join(METHODS))
+        if not self.methods or len(set(self.methods)) < len(self.methods):
+            raise InvalidInputError(
+                "The methods to compare are missing or named twice", value=", ".join(self.methods) or "none"
+            )
+
+    @property
+    def with_teacher(self) -> bool:
+        """Whether any method needs the teacher."""
+        return any(METHODS[name].needs_teacher for name in self.methods)
+
+    def distill_of(self, method: str, seed: int) -> DistillConfig:
+        """Return the settings of a method's cell."""
+        known = {one.name for one in fields(METHODS[method].Config)}
+        options = {name: value for name, value in self.distill.options.items() if name in known}
+        return replace(
+            self.distill,
+            method=method,
+            options=options,
+            seed=seed,
+            name=method,
+            upper=self.pretrain.upper,
+            device=self.device,
+            threads=self.threads,
+        )
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A part of the work: `what` is a method, or TEACHER, ANSWERS, THRESHOLD, COSTS; 0 and -1: of all."""
+
+    what: str
+    fold: int = 0
+    seed: int = -1
+
+    @property
+    def name(self) -> str:
+        """Its name, of files too: fold-1-seed-0-vpbsd."""
+        parts = [f"fold-{self.fold}"] * (self.fold > 0) + [f"seed-{self.seed}"] * (self.seed >= 0)
+        return "-".join([*parts, self.what])
+
+
+@dataclass(frozen=True)
+class Working(Progress):
+    """How many cells are finished, and what is being done."""
+
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class CellFinished(Report):
+    """A cell was scored.
+
+    Attributes
+    ----------
+    cell, text : str
+        Its name; the mean Dice and clDice in a line.
+    """
+
+    cell: str
+    text: str
+
+
+@dataclass(frozen=True)
+class CrossvalFinished(Result):
+    """Every cell is finished and the tables are written.
+
+    Attributes
+    ----------
+    table : str
+        In Markdown.
+    files : tuple of str
+        The tables and the figure.
+    failed : tuple of str
+        Cells whose training could not go on.
+    """
+
+    table: str
+    files: tuple[str, ...]
+    failed: tuple[str, ...] = ()
+
+
+def crossval(source: str | Path, out: str | Path, config: CrossvalConfig | None = None) -> Iterator[Report]:
+    """Train and score everything that is not finished in `out`; write the tables there.
+
+    Parameters
+    ----------
+    source : str or Path
+        DATASET.csv.
+    out : str or Path
+        Folder of the cross-validation. Other processes may work in it at the same time.
+    config : CrossvalConfig, optional
+
+    Yields
+    ------
+    Report
+        `Working`, `CellFinished`, `Notice`, at the end `CrossvalFinished`.
+
+    Raises
+    ------
+    InvalidInputError
+        As `check_crossval`.
+    OutputError
+        If the disk is full; what is finished stays.
+    """
+    work = _Work(Path(source), Path(out), config or CrossvalConfig())
+    with output_errors(work.out):
+        yield from work.reports()
+
+
+def check_crossval(source: str | Path, config: CrossvalConfig) -> None:
+    """Raise at once what `crossval` would raise after a while.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are fewer groups with labels than folds, no unlabelled volume for a method that needs one,
+        fewer labelled volumes than asked for, or a volume that cannot be used.
+    """
+    checked_device(config.device)
+    path = Path(source)
+    for fold in folds_of(path, config.folds):
+        _check_fold(path, fold, config)
+    with material_of_csv(path, upper=config.pretrain.upper):
+        pass
+
+
+def _check_fold(path: Path, fold: Fold, config: CrossvalConfig) -> None:
+    known = len(fold.labelled)
+    if config.labelled is not None and config.labelled > known:
+        raise InvalidInputError(
+            "A fold has fewer labelled volumes to learn from",
+            value=f"{config.labelled} asked for, {known} without {', '.join(fold.groups)}",
+            limit=f"1 to {known}",
+            remedy="Give a smaller --labelled",
+        )
+    needing = [name for name in config.methods if METHODS[name].needs_unlabelled]
+    if needing and all(row["label"] for row in fold.rows(0, config.labelled) if row in fold.training):
+        raise InvalidInputError(
+            f"{', '.join(needing)} need unlabelled volumes, and there are none",
+            value=f"{path} without {', '.join(fold.groups)}",
+            remedy="Add rows with an empty label, or give --labelled N: the others count as unlabelled",
+        )
+
+
+@dataclass
+class _Work:
+    """A cross-validation in its folder."""
+
+    source: Path
+    out: Path
+    config: CrossvalConfig
+
+    @cached_property
+    def folds(self) -> dict[int, Fold]:
+        return {fold.number: fold for fold in folds_of(self.source, self.config.folds)}
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """All cells, in the order of work: what others wait for comes first."""
+        found = [Cell(THRESHOLD, fold) for fold in self.folds]
+        for seed in range(self.config.seeds):
+            for fold in self.folds:
+                if self.config.with_teacher:
+                    found += [Cell(TEACHER, fold, seed), *self._answers(fold, seed)]
+                found += [Cell(method, fold, seed) for method in self.config.methods]
+        return [*found, Cell(COSTS)]
+
+    def _answers(self, fold: int, seed: int) -> list[Cell]:
+        return [Cell(ANSWERS, fold, seed)] if any(map(_asks, self.config.methods)) else []
+
+    def reports(self) -> Iterator[Report]:
+        began, first = time.monotonic(), len(self.finished())
+        (self.out / "cells").mkdir(parents=True, exist_ok=True)
+        (self.out / "locks").mkdir(exist_ok=True)
+        while len(done := self.finished()) < len(self.cells):
+            worked = False
+            for cell in self.cells:
+                if self.result_path(cell).exists() or not self.is_ready(cell):
+                    continue
+                with self.held(cell) as mine:
+                    if mine and not self.result_path(cell).exists():
+                        worked = True
+                        yield from self.told(cell, began, first)
+            if not worked:
+                elapsed = time.monotonic() - began
+                yield Working(len(done), len(self.cells), "cells", elapsed, first, "others work on the rest")
+                time.sleep(WAIT)
+        yield self.concluded()
+
+    def finished(self) -> list[Cell]:
+        return [cell for cell in self.cells if self.result_path(cell).exists()]
+
+    def is_ready(self, cell: Cell) -> bool:
+        """Whether what a cell needs is finished."""
+        needed: list[Cell] = []
+        if cell.what == COSTS:
+            needed = self.cells[:-1]
+        elif cell.what == ANSWERS or (cell.what in METHODS and METHODS[cell.what].needs_teacher):
+            needed = [Cell(TEACHER, cell.fold, cell.seed)]
+            needed += self._answers(cell.fold, cell.seed) if cell.what in METHODS and _asks(cell.what) else []
+        return all(self.result_path(one).exists() for one in needed)
+
+    @contextmanager
+    def held(self, cell: Cell) -> Iterator[bool]:
+        """Hold a cell; False where another process does."""
+        lock = FileLock(self.out / "locks" / f"{cell.name}.lock", timeout=0, thread_local=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    def told(self, cell: Cell, began: float, first: int) -> Iterator[Report]:
+        """Work on a cell; pass on what it reports as the progress of all cells, not too often."""
+        said = 0.0
+        try:
+            for report in self.work_of(cell):
+                if isinstance(report, CellFinished):
+                    yield report
+                elif time.monotonic() - said > SAID_EVERY:
+                    said = time.monotonic()
+                    done = len(self.finished())
+                    detail = f"{cell.name}{_how_far(report)}"
+                    yield Working(done, len(self.cells), "cells", said - began, first, detail)
+        except TrainingError as error:
+            self.write(cell, {"error": str(error)})
+            yield Notice(f"{cell.name} failed, and is left out of the tables: {error}")
+        done = len(self.finished())
+        yield Working(
+            done, len(self.cells), "cells", time.monotonic() - began, first, f"{cell.name} finished"
+        )
+
+    def work_of(self, cell: Cell) -> Iterator[Report]:
+        if cell.what == COSTS:
+            self.write(cell, {"costs": self.costs()})
+        elif cell.what == THRESHOLD:
+            yield from self.scored(cell, score_threshold(self.source, self.folds[cell.fold].held_out))
+        elif cell.what == TEACHER:
+            yield from self.teacher_made(cell)
+        elif cell.what == ANSWERS:
+            yield from self.asked(cell)
+        else:
+            yield from self.student_made(cell)
+
+    def teacher_made(self, cell: Cell) -> Iterator[Report]:
+        config, place = self.config, self.place(cell)
+        shared: dict[str, Any] = {"seed": cell.seed, "device": config.device, "threads": config.threads}
+        with self.material(cell) as material:
+            first = replace(config.pretrain, name="pretrained", **shared)
+            yield from pretrain(material, place / "pretrain", first)
+            parent = CheckpointRegistry().get(str(place / "pretrain" / "checkpoints" / "pretrained"))
+            second = replace(config.teach, name=TEACHER, **shared)
+            yield from self.made(cell, teach(material, parent, place / "teach", second))
+        for stage in ("pretrain", "teach"):
+            (place / stage / "state.safetensors").unlink(missing_ok=True)
+
+    def asked(self, cell: Cell) -> Iterator[Report]:
+        """Ask the teacher once for all methods that learn from kept answers."""
+        teacher = self.teacher(cell)
+        if teacher is not None:
+            asking = [self.config.distill_of(name, cell.seed) for name in filter(_asks, self.config.methods)]
+            with self.material(cell) as material:
+                for config in sorted(asking, key=_needs_unlabelled):
+                    yield from ask(material, teacher, self.answers(cell, config), config)
+        self.write(cell, {})
+
+    def student_made(self, cell: Cell) -> Iterator[Report]:
+        config, teacher = self.config.distill_of(cell.what, cell.seed), self.teacher(cell)
+        if METHODS[cell.what].needs_teacher and teacher is None:
+            raise TrainingError("There is no teacher", value=cell.name, remedy="Look why its cell failed")
+        place = self.place(cell)
+        with self.material(cell) as material:
+            used = teacher if METHODS[cell.what].needs_teacher else None
+            reports = distill(material, used, place, config, answers=self.answers(cell, config))
+            yield from self.made(cell, reports)
+        (place / "state.safetensors").unlink(missing_ok=True)
+        if all(self.result_path(replace(cell, what=name)).exists() for name in self.config.methods):
+            shutil.rmtree(self.fold_folder(cell) / ANSWERS, ignore_errors=True)
+
+    def made(self, cell: Cell, reports: Iterator[Report]) -> Iterator[Report]:
+        """Pass the reports of a stage on; score its checkpoint."""
+        last: Any = None
+        for last in reports:
+            yield last
+        assert isinstance(last, StageFinished)  # noqa: S101  (what every stage ends with)
+        held_out, config = self.folds[cell.fold].held_out, self.config
+        scoring = score_checkpoint(
+            self.source, held_out, last.checkpoint, device=config.device, threads=config.threads
+        )
+        more = {"checkpoint": str(Path(last.checkpoint).relative_to(self.out)), "seconds": last.seconds}
+        yield from self.scored(cell, scoring, {**more, "facts": last.facts})
+
+    def scored(
+        self,
+        cell: Cell,
+        reports: Iterator[Report | list[dict[str, Any]]],
+        more: Mapping[str, Any] | None = None,
+    ) -> Iterator[Report]:
+        """Write the scores that a task ends with."""
+        found: list[dict[str, Any]] = []
+        for report in reports:
+            if isinstance(report, list):
+                found = report
+            else:
+                yield report
+        self.write(cell, {"volumes": found, **(more or {})})
+        yield CellFinished(cell.name, f"{cell.name}: {_means(found)}")
+
+    def costs(self) -> dict[str, Any]:
+        """Return what a student and the teacher cost, on one device."""
+        device = torch.device(checked_device(self.config.device))
+        found = {}
+        for name, whats in (("student", self.config.methods), (TEACHER, (TEACHER,))):
+            made = [self.result(cell) for cell in self.cells if cell.what in whats]
+            paths = [one["checkpoint"] for one in made if "checkpoint" in one]
+            if paths:
+                model = CheckpointRegistry().get(str(self.out / paths[0])).load()
+                found[name] = costs_of(model, device)
+        return found
+
+    def concluded(self) -> CrossvalFinished:
+        """Write the tables from what the cells hold."""
+        found = {cell: self.result(cell) for cell in self.cells}
+        failed = tuple(cell.name for cell, one in found.items() if "error" in one)
+        rows = [
+            {"method": cell.what, "fold": cell.fold, "seed": max(cell.seed, 0), **scores}
+            for cell, one in found.items()
+            for scores in one.get("volumes", ())
+        ]
+        costs = found[self.cells[-1]].get("costs", {})
+        table, files = write_tables(self.out, rows, costs, failed)
+        return CrossvalFinished(table, tuple(str(path) for path in files), failed)
+
+    @contextmanager
+    def material(self, cell: Cell) -> Iterator[Material]:
+        """Open what the methods of a fold and seed learn from; it is written down beside them."""
+        fold = self.folds[cell.fold]
+        path = self.fold_folder(cell) / "dataset.csv"
+        write_rows(fold.rows(cell.seed, self.config.labelled), self.source, path)
+        with material_of_csv(path, upper=self.config.pretrain.upper, held_out=fold.groups) as material:
+            yield material
+
+    def teacher(self, cell: Cell) -> Checkpoint | None:
+        """Return the teacher of a fold and seed; None where there is none, or its training failed."""
+        if not self.config.with_teacher:
+            return None
+        path = self.result(Cell(TEACHER, cell.fold, cell.seed)).get("checkpoint")
+        return None if path is None else CheckpointRegistry().get(str(self.out / path))
+
+    def answers(self, cell: Cell, config: DistillConfig) -> Path:
+        soft = "soft" if config.options.get("soft") else "hard"
+        return self.fold_folder(cell) / ANSWERS / soft
+
+    def fold_folder(self, cell: Cell) -> Path:
+        return self.out / f"fold-{cell.fold}" / f"seed-{cell.seed}"
+
+    def place(self, cell: Cell) -> Path:
+        return self.fold_folder(cell) / cell.what
+
+    def result_path(self, cell: Cell) -> Path:
+        return self.out / "cells" / f"{cell.name}.json"
+
+    def result(self, cell: Cell) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        if self.result_path(cell).exists():
+            found = json.loads(self.result_path(cell).read_text(encoding="utf-8"))
+        return found
+
+    def write(self, cell: Cell, values: Mapping[str, Any]) -> None:
+        path = self.result_path(cell)
+        aside = path.with_suffix(".part")
+        aside.write_text(json.dumps({"cell": cell.name, **values}, indent=1) + "\n", encoding="utf-8")
+        aside.replace(path)
+
+
+def _asks(method: str) -> bool:
+    """Whether a method learns from answers of the teacher that are kept."""
+    kind = METHODS[method]
+    return kind.needs_teacher and not kind.needs_live_teacher
+
+
+def _needs_unlabelled(config: DistillConfig) -> bool:
+    return METHODS[config.method].needs_unlabelled
+
+
+def _how_far(report: Report) -> str:
+    if not isinstance(report, Progress):
+        return ""
+    loss = getattr(report, "loss", None)
+    return f": {report.done}/{report.total} {report.unit}" + ("" if loss is None else f", loss {loss:.3f}")
+
+
+def _means(volumes: Sequence[Mapping[str, Any]]) -> str:
+    parts = []
+    for name, key in (("Dice", "dice"), ("clDice", "cldice")):
+        known = [float(one[key]) for one in volumes if one[key] is not None]
+        parts.append(f"{name} {sum(known) / len(known):.3f}" if known else f"{name} not defined")
+    return ", ".join(parts)
