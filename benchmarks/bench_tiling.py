@@ -19,7 +19,7 @@ from napari_vesselkd.checkpoints import CheckpointRegistry
 from napari_vesselkd.checkpoints.calibration import calibrate
 from napari_vesselkd.geometry import as_shape
 from napari_vesselkd.inference import SegmentConfig
-from napari_vesselkd.inference.planning import strides_of
+from napari_vesselkd.inference.costs import strides_of
 from napari_vesselkd.inference.predictor import logit
 from napari_vesselkd.models.streaming import exact_reach
 from napari_vesselkd.volume import measure_intensity_window, volume_from_arrays

@@ -22,8 +22,8 @@ class Readable(Protocol):
 def read_block(volume: Readable, outer: Region, padding: str = "reflect") -> npt.NDArray[Any]:
     """Return the voxels of `outer`, (z, y, x) in the volume's own dtype.
 
-    Where `outer` ends beyond the volume, the volume is continued: by reflection, or by its last voxel where
-    `padding` is "edge" (see the package).
+    Where `outer` begins before the volume or ends beyond it, the volume is continued: by reflection, or by
+    its outermost voxel where `padding` is "edge" (see the package).
 
     Raises
     ------
@@ -37,7 +37,7 @@ def read_block(volume: Readable, outer: Region, padding: str = "reflect") -> npt
     needed = Region(as_shape([r.min() for r in rows]), as_shape([r.max() + 1 for r in rows]))
     voxels = volume.read(needed)
     for axis, row in enumerate(rows):
-        if outer.stop[axis] > volume.shape[axis]:
+        if outer.start[axis] < 0 or outer.stop[axis] > volume.shape[axis]:
             voxels = np.take(voxels, row - needed.start[axis], axis=axis)
     return voxels
 
@@ -46,7 +46,7 @@ def continued(low: int, high: int, size: int, padding: str = "reflect") -> npt.N
     """Return which voxel is shown at each position ``low..high-1`` of a continued axis of `size` voxels."""
     position = np.arange(low, high, dtype=np.int64)
     if padding == "edge" or size == 1:
-        return np.minimum(position, size - 1)
+        return np.clip(position, 0, size - 1)
     period = 2 * (size - 1)
     position %= period
     return np.where(position < size, position, period - position)

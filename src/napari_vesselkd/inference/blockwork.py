@@ -20,9 +20,8 @@ from napari_vesselkd.blocks import Block, BlockGrid, read_block
 from napari_vesselkd.errors import DeviceError
 from napari_vesselkd.geometry import Region, Shape, as_shape
 from napari_vesselkd.inference.context import ContextStore
-from napari_vesselkd.inference.predictor import Predictor, logit, sigmoid
+from napari_vesselkd.inference.predictor import BlockPredictor, Planned, Predictor, logit, sigmoid
 from napari_vesselkd.inference.uncertainty import entropy, entropy_sample, first_even, sample_box
-from napari_vesselkd.models.streaming import BlockPlan
 from napari_vesselkd.volume import IntensityWindow, Volume
 
 REMEMBERED = 64
@@ -30,6 +29,7 @@ SLAB_VOXELS = 1 << 16
 LEAST_CONTEXT_SIDE = 128
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
+NO_CONTEXT: Floats = np.empty((0, 0, 0, 0), np.float32)
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Job:
 
     voxels: Region
     block: Block | None = None
-    plan: BlockPlan | None = None
+    plan: Planned | None = None
     context: Region | None = None
 
 
@@ -68,8 +68,9 @@ class BlockWork:
     padding : str
         How the volume is continued, see `read_block`.
     grid : BlockGrid
-    predictor : Predictor
-    contexts : ContextStore
+    predictor : BlockPredictor
+    contexts : ContextStore or None
+        Of a student's `Predictor`; None for one that needs none.
     threshold : float
         Probability from which a voxel is vessel.
     probability : bool
@@ -84,8 +85,8 @@ class BlockWork:
     window: IntensityWindow
     padding: str
     grid: BlockGrid
-    predictor: Predictor
-    contexts: ContextStore
+    predictor: BlockPredictor
+    contexts: ContextStore | None
     threshold: float
     probability: bool
     uncertainty: bool = False
@@ -99,14 +100,11 @@ class BlockWork:
         The first block is wanted soon and gets no more context than it needs; for later ones it is rounded up
         to whole cores, as thin boxes consist of halo for the most part.
         """
-        cell = self.predictor.strides.context
-        core = as_shape([side // c for side, c in zip(self.grid.core, cell, strict=True)])
         for number, block in enumerate(blocks):
             job = self._job(block)
-            window = cast(BlockPlan, job.plan).context
-            if number > 0:
-                window = cast(Region, window.aligned(core).intersection(self._context_wanted()))
-            yield from self._context_jobs(window)
+            window = cast(Planned, job.plan).context
+            if window is not None:
+                yield from self._context_jobs(self._rounded(window) if number > 0 else window)
             yield job
 
     def read(self, job: Job) -> Floats | None:
@@ -139,16 +137,16 @@ class BlockWork:
         DeviceError
             If even the smallest box does not fit in memory.
         """
-        place = cast(Region, job.context)
+        place, contexts = cast(Region, job.context), cast(ContextStore, self.contexts)
         try:
             if voxels is None or voxels.size > self.largest:
                 raise MemoryError
-            self.contexts.add(place, self._context(job, voxels))
+            contexts.add(place, self._context(job, voxels))
         except MemoryError:
             self.largest = min(self.largest, job.voxels.size - 1)
-            self.contexts.unclaim(place)
+            contexts.unclaim(place)
             smaller = as_shape([max(1, side // 2) for side in place.shape])
-            if all(side <= cube for side, cube in zip(place.shape, self.contexts.cube, strict=True)):
+            if all(side <= cube for side, cube in zip(place.shape, contexts.cube, strict=True)):
                 raise self._too_small(job) from None
             for part in self._context_jobs(place, largest=smaller):
                 self.make_context(part, self.read(part))
@@ -168,11 +166,21 @@ class BlockWork:
                 self.largest = min(self.largest, job.voxels.size - 1)
         return self._in_parts(job, voxels)
 
+    @property
+    def _student(self) -> Predictor:
+        return cast(Predictor, self.predictor)  # what context is made with
+
+    def _rounded(self, window: Region) -> Region:
+        """Return a window of context rounded up to whole cores, inside what the region asked for needs."""
+        cell = self._student.strides.context
+        core = as_shape([side // c for side, c in zip(self.grid.core, cell, strict=True)])
+        return cast(Region, window.aligned(core).intersection(self._context_wanted()))
+
     def _context_wanted(self) -> Region:
         """Return the context that the region asked for needs, in cells of context."""
         asked = self.grid.asked.aligned(self.grid.multiple).expanded(self.grid.halo)
         outer = cast(Region, asked.intersection(self.grid.extended))
-        cell = self.predictor.strides.context
+        cell = self._student.strides.context
         start = [low // c for low, c in zip(outer.start, cell, strict=True)]
         stop = [high // c for high, c in zip(outer.stop, cell, strict=True)]
         return Region(as_shape(start), as_shape(stop))
@@ -184,45 +192,49 @@ class BlockWork:
     def _context_jobs(
         self, window: Region, largest: Shape | None = None, *, again: bool = False
     ) -> Iterator[Job]:
-        cell, halo = self.predictor.strides.context, self.predictor.strides.context_halo
+        strides = self._student.strides
+        cell, halo = strides.context, strides.context_halo
         sides = largest or as_shape(
             [max(side, LEAST_CONTEXT_SIDE) // c for side, c in zip(self.grid.core, cell, strict=True)]
         )
-        for box in self.contexts.claim(window, sides, again=again):
+        for box in cast(ContextStore, self.contexts).claim(window, sides, again=again):
             start = as_shape([low * c for low, c in zip(box.start, cell, strict=True)])
             stop = as_shape([high * c for high, c in zip(box.stop, cell, strict=True)])
             voxels = Region(start, stop).expanded(halo).intersection(self.grid.extended)
             yield Job(cast(Region, voxels), context=box)
 
     def _context(self, job: Job, voxels: Floats) -> Floats:
-        cell = self.predictor.strides.context
+        cell = self._student.strides.context
         origin = [low // c for low, c in zip(job.voxels.start, cell, strict=True)]
         inside = (slice(None), *cast(Region, job.context).relative_to(origin).slices)
         value = constant_value(voxels)
         if value is None:
-            return self.predictor.context(voxels)[inside]
+            return self._student.context(voxels)[inside]
         key = (value, voxels.shape, str(inside))
-        return cast(Floats, self._remembered(key, lambda: self.predictor.context(voxels)[inside]))
+        return cast(Floats, self._remembered(key, lambda: self._student.context(voxels)[inside]))
 
     def _whole(self, job: Job, voxels: Floats) -> Prediction:
-        plan = cast(BlockPlan, job.plan)
-        context = self.contexts.window(plan.context)
-        while context is None:
-            for part in self._context_jobs(plan.context, again=True):
-                self.make_context(part, self.read(part))
-            context = self.contexts.window(plan.context)
+        plan = cast(Planned, job.plan)
+        context = NO_CONTEXT if plan.context is None else self._context_of(plan.context)
         value = constant_value(voxels)
         if value is None:
             return self._forward(job, voxels, context)
         digest = hashlib.blake2b(context.data).digest()
         block = cast(Block, job.block)
         even = first_even(block.target)
-        key = (value, voxels.shape, digest, context.shape, plan.levels, plan.head, block.target_in_core, even)
+        key = (value, voxels.shape, digest, context.shape, plan.form, block.target_in_core, even)
         found = self._remembered(key, lambda: _compact(self._forward(job, voxels, context)))
         return cast(Prediction, found)
 
+    def _context_of(self, window: Region) -> Floats:
+        contexts = cast(ContextStore, self.contexts)
+        while (context := contexts.window(window)) is None:
+            for part in self._context_jobs(window, again=True):
+                self.make_context(part, self.read(part))
+        return context
+
     def _forward(self, job: Job, voxels: Floats, context: Floats) -> Prediction:
-        plan = cast(BlockPlan, job.plan)
+        plan = cast(Planned, job.plan)
         block = cast(Block, job.block)
         inside = block.target_in_core.slices
         if self.probability:

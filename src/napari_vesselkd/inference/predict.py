@@ -32,9 +32,10 @@ from napari_vesselkd.inference.outputs import (
     same_settings,
 )
 from napari_vesselkd.inference.planning import Plan, describe, make_plan
-from napari_vesselkd.inference.predictor import Predictor
+from napari_vesselkd.inference.predictor import BlockPredictor, Predictor
 from napari_vesselkd.inference.preparation import fix_statistics, notices, window_of, work_of
 from napari_vesselkd.inference.reports import BlockDone, SegmentFinished
+from napari_vesselkd.inference.windows import WindowPredictor
 from napari_vesselkd.reports import Notice, Report
 from napari_vesselkd.volume import Volume, check_disk_space, claim_output, open_volume
 
@@ -125,9 +126,7 @@ def _blocks(plan: Plan, model: nn.Module, target: Output, focus: Focus, began: f
     window = window_of(plan, target)
     yield from notices(plan, window)
     fix_statistics(plan, model, window, target)
-    predictor = Predictor(
-        model, plan.checkpoint.card.calibration["temperature"], plan.backend, plan.config.threads
-    )
+    predictor = _predictor(plan, model)
     work = work_of(plan, predictor, window, uncertainty=target.over is not None)
     total, memory = len(plan.grid), work.largest
     done = resumed = _finished_blocks(plan, target)
@@ -167,6 +166,12 @@ def _blocks(plan: Plan, model: nn.Module, target: Output, focus: Focus, began: f
                 done += 1
                 yield finished(behind)
                 behind = None
+
+
+def _predictor(plan: Plan, model: nn.Module) -> BlockPredictor:
+    card = plan.checkpoint.card
+    kind = WindowPredictor if card.architecture == "teacher" else Predictor
+    return kind(model, card.calibration["temperature"], plan.backend, plan.config.threads)
 
 
 def _finished_blocks(plan: Plan, target: Output) -> int:

@@ -44,8 +44,52 @@ class Engine(Protocol):
         ...
 
 
+class Planned(Protocol):
+    """What a block's core is computed from."""
+
+    @property
+    def voxels(self) -> Region:
+        """Voxels to read; they may lie beyond the volume, which is continued there."""
+        ...
+
+    @property
+    def context(self) -> Region | None:
+        """Cells of context, where there is any."""
+        ...
+
+    @property
+    def form(self) -> tuple[object, ...]:
+        """What the result depends on beside the values of voxels and context."""
+        ...
+
+
+class BlockPredictor(Protocol):
+    """A model that predicts blocks: a student's `Predictor` or a teacher's `WindowPredictor`."""
+
+    backend: Backend
+    forwards: int
+
+    def plan(self, extended: Shape, core: Region, halo: Sequence[int]) -> Planned:
+        """Return what the core of a block in an extended volume is computed from."""
+        ...
+
+    def logits(self, voxels: Floats, context: Floats, plan: Any) -> Floats:
+        """Return the calibrated logits (z, y, x) of a core; MemoryError where the block is too large."""
+        ...
+
+    def labels(self, voxels: Floats, context: Floats, plan: Any, threshold: float) -> npt.NDArray[np.uint8]:
+        """Return 1 where the probability is at least `threshold`, else 0; otherwise as `logits`."""
+        ...
+
+    def labels_and_sample(
+        self, voxels: Floats, context: Floats, plan: Any, threshold: float, first: Shape
+    ) -> tuple[npt.NDArray[np.uint8], Floats]:
+        """Return labels, and the calibrated logits of every second voxel (z, y, x) from the `first` on."""
+        ...
+
+
 class Predictor:
-    """A checkpoint's model, ready to predict blocks.
+    """A student, ready to predict blocks.
 
     Parameters
     ----------

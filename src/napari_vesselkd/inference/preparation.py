@@ -13,7 +13,7 @@ from napari_vesselkd.inference.config import SegmentConfig
 from napari_vesselkd.inference.context import context_store
 from napari_vesselkd.inference.outputs import Output, earlier_record
 from napari_vesselkd.inference.planning import Plan, describe, make_plan
-from napari_vesselkd.inference.predictor import Predictor
+from napari_vesselkd.inference.predictor import BlockPredictor, Predictor
 from napari_vesselkd.inference.reports import Preflight
 from napari_vesselkd.models import set_statistics, statistics_of
 from napari_vesselkd.reports import Notice
@@ -89,16 +89,19 @@ def notices(plan: Plan, window: IntensityWindow) -> Iterator[Notice]:
 
 
 def work_of(
-    plan: Plan, predictor: Predictor, window: IntensityWindow, *, uncertainty: bool = False
+    plan: Plan, predictor: BlockPredictor, window: IntensityWindow, *, uncertainty: bool = False
 ) -> BlockWork:
     """Return the work of a run on its blocks; with their `uncertainty` where it is wanted."""
+    contexts = None
+    if isinstance(predictor, Predictor):
+        contexts = context_store(plan.grid.extended.shape, predictor.strides)
     return BlockWork(
         plan.volume,
         window,
         plan.checkpoint.card.padding,
         plan.grid,
         predictor,
-        context_store(plan.grid.extended.shape, predictor.strides),
+        contexts,
         plan.threshold,
         plan.config.probability,
         uncertainty,

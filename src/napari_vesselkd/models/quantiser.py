@@ -271,7 +271,7 @@ class ScalarCodebook(Quantiser):
     def table(self) -> Tensor:
         indices = torch.arange(self.config.codes, device=self.basis.device)
         places = indices[:, None] // self.basis % self.levels.long()
-        return self.up(self._values(places.float()))
+        return cast(Tensor, self.up(self._values(places.float())))
 
     def _quantise(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         places = torch.sigmoid(self.down(tokens)) * (self.levels - 1)
@@ -286,7 +286,7 @@ class ScalarCodebook(Quantiser):
 
 def squared_distances(tokens: Tensor, codes: Tensor) -> Tensor:
     """Return ``|u - e|^2`` (T, N), from the differences: a patch has few tokens, and no digits are lost."""
-    return cast(Tensor, (tokens[:, None] - codes).square().sum(2))
+    return (tokens[:, None] - codes).square().sum(2)
 
 
 def nearest(tokens: Tensor, codes: Tensor) -> Tensor:

@@ -126,6 +126,11 @@ class BlockPlan:
     levels: tuple[DecoderCrop, ...]
     head: Region
 
+    @property
+    def form(self) -> tuple[object, ...]:
+        """What the result depends on beside the values of voxels and context."""
+        return self.levels, self.head
+
 
 def plan_block(extended: Shape, core: Region, halo: Sequence[int], strides: Strides) -> BlockPlan:
     """Work out the smallest boxes from which the logits of `core` are those of the whole volume.
