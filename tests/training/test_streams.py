@@ -1,4 +1,4 @@
-"""Patches come straight from chunked volumes, the same for the same number, and no more of them than asked."""
+"""Patches come straight from chunked volumes, the same for the same number, and no more than is asked."""
 
 import numpy as np
 import pytest

@@ -136,7 +136,7 @@ def make_bundled(recipe: Recipe, out: Path, *, workers: int = 1, command: str = 
         "command": command,
         "seed": recipe.seed,
         "data": f"{recipe.phantoms} phantoms of napari_vesselkd.phantoms, no real volume",
-        "commit": _commit(),
+        "commit": commit(),
         "seconds": round(seconds_of(run)),
         "parent": None,
         "recipe": json.loads(json.dumps(asdict(recipe))),
@@ -222,7 +222,8 @@ def _probability(model: Student, image: np.ndarray[Any, np.dtype[np.float32]]) -
     return np.asarray(torch.sigmoid(model(padded))[0, 0, :z, :y, :x])
 
 
-def _commit() -> str:
+def commit() -> str:
+    """Return the commit of the source, or "unknown"."""
     try:
         asked = subprocess.run(
             ["git", "rev-parse", "HEAD"],  # noqa: S607

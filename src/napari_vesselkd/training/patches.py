@@ -98,11 +98,11 @@ def fill_pool(
 ) -> Iterator[Report]:
     """Write the phantom of each seed into `folder`; those that are there already stay."""
     folder.mkdir(parents=True, exist_ok=True)
-    missing = [seed for seed in seeds if not _phantom_path(folder, seed).exists()]
+    missing = [seed for seed in seeds if not phantom_path(folder, seed).exists()]
     start, done = monotonic(), len(seeds) - len(missing)
     with ProcessPoolExecutor(workers) as executor:
         jobs = (
-            executor.submit(_write_phantom, _phantom_path(folder, seed), phantom_of(seed)) for seed in missing
+            executor.submit(_write_phantom, phantom_path(folder, seed), phantom_of(seed)) for seed in missing
         )
         for number, job in enumerate(list(jobs), start=1):
             job.result()
@@ -136,7 +136,7 @@ class PhantomPatches:
     def _load(
         self, index: int
     ) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
-        with np.load(_phantom_path(self.folder, self.seeds[index]), allow_pickle=False) as stored:
+        with np.load(phantom_path(self.folder, self.seeds[index]), allow_pickle=False) as stored:
             return stored["image"], stored["mask"], stored["window"]
 
     def _patch(self, rng: np.random.Generator) -> tuple[npt.NDArray[Any], ...]:
@@ -182,7 +182,8 @@ def tube(label: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     return np.asarray(ndimage.binary_dilation(skeleton, iterations=2) & (label > 0))
 
 
-def _phantom_path(folder: Path, seed: int) -> Path:
+def phantom_path(folder: Path, seed: int) -> Path:
+    """Return where `fill_pool` puts a phantom."""
     return folder / f"phantom-{seed:06d}.npz"
 
 

@@ -26,7 +26,7 @@ from napari_vesselkd.reports import Progress, Report
 from napari_vesselkd.training.streams import Place, Stream
 from napari_vesselkd.volume import output_errors
 
-FLIPS = tuple((z, y, x) for z in (0, 1) for y in (0, 1) for x in (0, 1))
+MIRRORED = ((2,), (3,), (4,), (2, 3), (2, 4), (3, 4), (2, 3, 4))  # axes of a batch of patches
 
 
 @dataclass(frozen=True)
@@ -118,11 +118,10 @@ class TeacherCache:
         indices = view.indices[0].cpu().numpy().astype(np.int16)
         if not self.soft:
             return indices, np.packbits((view.logits[0, 0] > 0).cpu().numpy())
-        total = torch.zeros_like(patch)
-        for flips in FLIPS:
-            axes = [axis + 2 for axis, flip in enumerate(flips) if flip]
-            total += torch.sigmoid(teacher(patch.flip(axes)).float()).flip(axes)
-        return indices, (total[0, 0] / len(FLIPS) * 255).round().byte().cpu().numpy()
+        total = torch.sigmoid(view.logits)
+        for axes in MIRRORED:
+            total += torch.sigmoid(teacher(patch.flip(axes))).flip(axes)
+        return indices, (total[0, 0] / (1 + len(MIRRORED)) * 255).round().byte().cpu().numpy()
 
     def _open(self, teacher: Teacher, *, fresh: bool) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         grid = tuple(-(-n // step) for n, step in zip(self.stream.shape, teacher.total_stride, strict=True))

@@ -99,7 +99,7 @@ def validate(
         for crop, found in zip(crops, now, strict=True)
     )
     save_png(run / PICTURE, before_and_now(crops[0], before[0] >= 0.5, now[0] >= 0.5))
-    return Validation(step, 1 - 2 * soft / max(total, 1e-9), dice, cldice, PICTURE)
+    return Validation(step, float(1 - 2 * soft / max(total, 1e-9)), dice, cldice, PICTURE)
 
 
 def scores(crops: Sequence[Crop], masks: Sequence[Mask]) -> tuple[float, float]:
