@@ -10,7 +10,7 @@ from napari_vesselkd.jobs import launch
 from napari_vesselkd.project import Project
 from napari_vesselkd.volume import open_volume, write_multiscale
 
-FAKE = Path(__file__).parent / "plugin" / "fake_job.py"
+FAKES = {"finetune": "fake_job.py", "distill": "fake_stages.py"}
 SIDE = 16
 
 
@@ -37,12 +37,13 @@ def accept(project, index, value=2):
 
 
 def use_fake_job(monkeypatch=None):
-    """Let `jobs.start` run the fake job instead of ``vesselkd finetune``; its last argument is the run."""
+    """Let `jobs.start` run a fake job instead of ``vesselkd finetune`` or ``distill``."""
     original = launch._launched
 
     def launched(command, log):
         run = command[command.index("--out") + 1]
-        return original([sys.executable, str(FAKE), run], log)
+        fake = next(FAKES[word] for word in command if word in FAKES)
+        return original([sys.executable, str(Path(__file__).parent / "plugin" / fake), run], log)
 
     if monkeypatch is None:
         launch._launched = launched

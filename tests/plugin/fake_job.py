@@ -8,7 +8,7 @@ import json
 import shutil
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,7 @@ BLOCK = {
 @dataclass(frozen=True)
 class FitProgress(Progress):
     loss: float = 0.0
+    terms: dict = field(default_factory=dict)
     learning_rate: float = 0.0
 
 
@@ -77,11 +78,12 @@ def task(run: Path):
     yield Progress(1, 2, "blocks", 0.1)
     for step in range(first + 1, STEPS + 1):
         wait_for(run, step)
-        if (run / "fail_at").exists() and int((run / "fail_at").read_text()) == step:
-            raise TrainingError("The loss is not a number", value="nan", remedy="Give fewer steps")
+        fail_if_asked(run, step)
         if step % 2 == 0:
             saved.write_text(str(step))
-        yield FitProgress(step, STEPS, "steps", float(step - first), first, 1 / step, 1e-3)
+        yield FitProgress(
+            step, STEPS, "steps", float(step - first), first, 1 / step, {"Dice": 1 / step}, 1e-3
+        )
         write_png(run / f"held-out-{step}.png", np.full((16, 76, 3), 20 * step, np.uint8))
         yield Validation(step, 0.3, 0.7 + step / 100, 0.8 + step / 100, f"held-out-{step}.png")
     wait_for(run, STEPS + 1)
@@ -102,13 +104,20 @@ def judgement(run: Path, name: str) -> Judgement:
     return Judgement(name, "auto", (BLOCK,), 0.84, 0.81, 0.88, 0.85, gain, gain, BLOCK, "better", "Better")
 
 
-def add_checkpoint(run: Path, name: str) -> Path:
+def fail_if_asked(run: Path, step: int) -> None:
+    """Raise what the test wants to see at `step`."""
+    if (run / "fail_at").exists() and int((run / "fail_at").read_text()) == step:
+        raise TrainingError("The loss is not a number", value="nan", remedy="Give fewer steps")
+
+
+def add_checkpoint(run: Path, name: str, **changes: str) -> Path:
     """Put another bundled checkpoint into the project, as the real job does with its own."""
     other = CheckpointRegistry().choose((1, 1, 1))
     folder = run.parent.parent / "checkpoints"
     folder.mkdir(exist_ok=True)
     card = json.loads(other.path.with_suffix(".json").read_text())
     card |= {"name": name, "lineage": {"parent": "student-coarse-z", "training_blocks": 2}}
+    card |= changes
     (folder / f"{name}.json").write_text(json.dumps(card))
     return Path(shutil.copy(other.path, folder / f"{name}.safetensors"))
 

@@ -24,7 +24,7 @@ def main() -> None:
 
 
 def say(job) -> None:
-    if job is not None and job.losses:
+    if job is not None and job.stage.losses:
         print(f"learning in {job.path}", flush=True)
 
 

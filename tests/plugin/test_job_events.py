@@ -41,9 +41,9 @@ def view():
 
 def test_losses_scores_picture_and_progress_are_taken_from_the_events(view):
     seen = fold(view, [step(10, loss=0.9), step(20, loss=0.7), validation(20, picture="v20.png")])
-    assert seen.losses == ((10, 0.9), (20, 0.7))
-    assert [(one.step, one.dice, one.cldice) for one in seen.validations] == [(20, 0.8, 0.85)]
-    assert seen.picture == "v20.png"
+    assert seen.stage.losses == ((10, 0.9), (20, 0.7))
+    assert [(one.step, one.dice, one.cldice) for one in seen.stage.validations] == [(20, 0.8, 0.85)]
+    assert seen.stage.picture == "v20.png"
     assert (seen.progress.done, seen.progress.total) == (20, 100)
     assert seen.seconds_per_step == 1.0
 
@@ -54,26 +54,26 @@ def test_folding_in_pieces_gives_what_folding_at_once_gives(view):
     for event in events:
         in_pieces = fold(in_pieces, [event])
     assert in_pieces == fold(view, events)
-    assert in_pieces.picture == "a.png"
+    assert in_pieces.stage.picture == "a.png"
 
 
 def test_a_resumed_run_replaces_the_steps_it_repeats(view):
     killed = fold(view, [step(10), step(20), validation(20, dice=0.1), step(30)])
     resumed = fold(killed, [{"report": "started"}, step(20, loss=0.4, resumed=10), validation(20, dice=0.9)])
-    assert resumed.losses == ((10, 0.5), (20, 0.4))
-    assert [one.dice for one in resumed.validations] == [0.9]
+    assert resumed.stage.losses == ((10, 0.5), (20, 0.4))
+    assert [one.dice for one in resumed.stage.validations] == [0.9]
 
 
 def test_preparing_is_not_drawn_as_steps(view):
     copying = {"report": "Progress", "done": 2, "total": 4, "unit": "blocks", "seconds": 1.0, "resumed": 0}
     seen = fold(view, [copying])
-    assert seen.losses == ()
-    assert (seen.stage.done, seen.stage.unit) == (2, "blocks")
-    assert fold(seen, [step(10)]).stage is None
+    assert seen.stage.losses == ()
+    assert (seen.counted.done, seen.counted.unit) == (2, "blocks")
+    assert fold(seen, [step(10)]).counted is None
 
 
 def test_a_loss_that_is_not_a_number_is_no_point(view):
-    assert fold(view, [step(10, loss=math.nan), step(20)]).losses == ((20, 0.5),)
+    assert fold(view, [step(10, loss=math.nan), step(20)]).stage.losses == ((20, 0.5),)
 
 
 def test_unknown_events_are_passed_over(view):

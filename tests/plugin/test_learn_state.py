@@ -6,17 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from napari_vesselkd.plugin.job_events import JobView, Validated
+from napari_vesselkd.plugin.job_events import JobView
+from napari_vesselkd.plugin.job_stages import FINETUNE, StageView, Validated
 from napari_vesselkd.plugin.learn_state import (
     SECONDS_PER_STEP,
     LearnForm,
     Lesson,
-    describe_job,
+    arguments,
     describe_time,
     draw_learn,
-    finetune_arguments,
 )
 from napari_vesselkd.plugin.progress_text import duration
+from napari_vesselkd.plugin.stage_text import describe_job
 from napari_vesselkd.reports import Progress
 
 PROJECT = Path("/data/brain.vesselkd")
@@ -30,7 +31,13 @@ def lesson():
 
 @pytest.fixture
 def job():
-    return JobView(RUN, "running", progress=Progress(120, 400, "steps", 40.0), losses=((20, 0.9), (40, 0.7)))
+    return job_of(
+        StageView(FINETUNE, progress=Progress(120, 400, "steps", 40.0), losses=((20, 0.9), (40, 0.7)))
+    )
+
+
+def job_of(stage, state="running", **more):
+    return JobView(RUN, state, stages=(stage,), **more)
 
 
 def draw(lesson, job=None, form=LearnForm(), **more):  # noqa: B008 (frozen)
@@ -80,7 +87,7 @@ def test_the_time_is_estimated_and_then_measured():
 def test_the_command_line_holds_what_differs_from_the_defaults(lesson):
     assert shlex.split(draw(lesson).command) == ["vesselkd", "finetune", str(PROJECT)]
     form = LearnForm(steps=77, phantom_share=0.4)
-    assert finetune_arguments(PROJECT, form, RUN) == [
+    assert arguments(PROJECT, form, RUN) == [
         "finetune", str(PROJECT), "--out", str(RUN), "--set", "steps=77", "--set", "phantom_share=0.4",
     ]  # fmt: skip
 
@@ -138,20 +145,19 @@ def test_every_state_says_what_it_is(job, state, word):
 
 
 def test_preparing_and_comparing_are_said(job):
-    preparing = replace(job, progress=None, stage=Progress(2, 4, "blocks", 1.0))
+    preparing = job_of(StageView(FINETUNE), counted=Progress(2, 4, "blocks", 1.0))
     assert describe_job(preparing) == "Preparing: 2 of 4 blocks"
-    learned = replace(job, progress=Progress(400, 400, "steps", 1.0))
+    learned = job_of(replace(job.stage, progress=Progress(400, 400, "steps", 1.0)))
     assert describe_job(learned) == "Comparing with the current checkpoint…"
-    comparing = replace(learned, stage=Progress(1, 4, "held-out blocks", 1.0))
+    comparing = replace(learned, counted=Progress(1, 4, "held-out blocks", 1.0))
     assert describe_job(comparing).endswith(": 1 of 4 held-out blocks")
 
 
 def test_scores_that_are_no_numbers_are_not_drawn(lesson, job):
     nan = float("nan")
-    seen = replace(job, validations=(Validated(20, nan, nan, nan), Validated(40, 0.2, 0.8, 0.9)))
-    picture = draw(lesson, seen)
-    assert picture.dice == ((40, 0.8),)
-    assert picture.cldice == ((40, 0.9),)
+    found = (Validated(20, nan, nan, nan), Validated(40, 0.2, 0.8, 0.9))
+    picture = draw(lesson, job_of(replace(job.stage, validations=found)))
+    assert picture.stage.scores == (("clDice", ((40, 0.9),)), ("Dice", ((40, 0.8),)))
 
 
 def test_the_form_begins_with_the_defaults_of_the_training():

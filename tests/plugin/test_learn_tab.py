@@ -130,21 +130,21 @@ def test_start_fills_the_curves_and_the_picture_and_ends_at_the_gate(learner, pr
     assert run == project.runs / "finetune-001"
     assert not learner.panel.start.isEnabled()
     allow(run, 2)
-    learner.wait(lambda: len(learner.job.losses) == 2)
-    learner.wait(lambda: learner.tab.watch.picture is not None)
-    (loss,) = learner.panel.loss.series
+    learner.wait(lambda: len(learner.job.stage.losses) == 2)
+    learner.wait(lambda: bool(learner.tab.watch.pictures))
+    (loss,) = learner.panel.stage.loss.series
     assert loss.points == ((1, 1.0), (2, 0.5))
-    last = {one.name: one.points[-1] for one in learner.panel.scores.series}
+    last = {one.name: one.points[-1] for one in learner.panel.stage.scores.series}
     assert last == {"clDice": (2, pytest.approx(0.82)), "Dice": (2, pytest.approx(0.72))}
-    first = learner.panel.held_out.picture
-    assert learner.shown(learner.panel.held_out)
+    first = learner.panel.stage.held_out.picture
+    assert learner.shown(learner.panel.stage.held_out)
     assert "2 of 6 steps" in learner.panel.bar_text.text()
     assert not learner.shown(learner.gate)
     assert "not a real job" in learner.panel.notices.text.text()
     allow(run, DONE)
     learner.wait_for("finished")
-    assert learner.panel.held_out.picture is not first
-    assert len(learner.panel.loss.series[0].points) == STEPS
+    assert learner.panel.stage.held_out.picture is not first
+    assert len(learner.panel.stage.loss.series[0].points) == STEPS
     assert learner.panel.bar.value() == learner.panel.bar.maximum()
     assert learner.shown(learner.gate)
     assert learner.gate.verdict.text() == "Better"
@@ -152,7 +152,7 @@ def test_start_fills_the_curves_and_the_picture_and_ends_at_the_gate(learner, pr
 
 
 def test_the_command_line_is_that_of_the_job(learner, project):
-    learner.panel.steps.setValue(40)
+    learner.panel.goal.steps.setValue(40)
     learner.panel.command_fold.header.setChecked(True)
     learner.click(learner.panel.command.copy)
     text = QApplication.clipboard().text()
@@ -165,7 +165,7 @@ def test_the_command_line_is_that_of_the_job(learner, project):
 def test_stop_ends_after_a_step_and_resume_goes_on_from_what_was_saved(learner, project):
     run = learner.start()
     allow(run, 3)
-    learner.wait(lambda: len(learner.job.losses) == 3)
+    learner.wait(lambda: len(learner.job.stage.losses) == 3)
     learner.click(learner.panel.stop)
     learner.wait_for("stopped")
     assert "Resume goes on" in learner.panel.bar_text.text()
@@ -173,7 +173,7 @@ def test_stop_ends_after_a_step_and_resume_goes_on_from_what_was_saved(learner, 
     learner.click(learner.panel.resume)
     learner.wait_for("finished")
     assert learner.job.progress.resumed == 2
-    assert [step for step, _ in learner.panel.loss.series[0].points] == [1, 2, 3, 4, 5, 6]
+    assert [step for step, _ in learner.panel.stage.loss.series[0].points] == [1, 2, 3, 4, 5, 6]
 
 
 def test_an_error_says_what_and_where_with_the_traceback_on_request(learner, project):
@@ -197,7 +197,7 @@ def test_an_error_says_what_and_where_with_the_traceback_on_request(learner, pro
 def test_a_killed_job_is_recognised_and_resumed(learner, project):
     run = learner.start()
     allow(run, 3)
-    learner.wait(lambda: len(learner.job.losses) == 3)
+    learner.wait(lambda: len(learner.job.stage.losses) == 3)
     os.kill(jobs.RunFolder.open(run).session()["pid"], signal.SIGKILL)
     learner.wait_for("crashed")
     assert "killed" in learner.panel.error.headline.text()
@@ -209,7 +209,7 @@ def test_a_killed_job_is_recognised_and_resumed(learner, project):
 def test_a_run_folder_deleted_under_a_job_is_said(learner, project):
     run = learner.start()
     allow(run, 2)
-    learner.wait(lambda: len(learner.job.losses) == 2)
+    learner.wait(lambda: len(learner.job.stage.losses) == 2)
     shutil.rmtree(run)
     learner.wait_for("missing")
     assert "gone" in learner.panel.error.headline.text()
@@ -237,13 +237,13 @@ def test_closing_and_opening_the_project_finds_the_job_again(learner, project):
     path = project.path
     run = learner.start()
     allow(run, 2)
-    learner.wait(lambda: len(learner.job.losses) == 2)
+    learner.wait(lambda: len(learner.job.stage.losses) == 2)
     learner.dock.session.close()
     assert learner.job is None
     assert not learner.shown(learner.panel.running)
     allow(run, 4)
     learner.open(path)
-    learner.wait(lambda: learner.job is not None and len(learner.job.losses) == 4)
+    learner.wait(lambda: learner.job is not None and len(learner.job.stage.losses) == 4)
     assert learner.job.path == run
     assert learner.job.state == "running"
     assert learner.panel.stop.isEnabled()
@@ -255,7 +255,7 @@ def test_promote_uses_the_new_one_and_one_click_leads_back(learner, project):
     learner.settle()
     assert project.current == "brain-001"
     assert project.promotions[-1].scores["cldice"] == [0.85, 0.88]
-    assert "brain-001" in learner.panel.parent_fact.text()
+    assert "brain-001" in learner.panel.goal.parent_fact.text()
     assert not learner.gate.promote.isEnabled()
     listed = [(one.name, one.current) for one in learner.panel.checkpoints.entries]
     assert listed == [("brain-001", True), ("auto", False)]
@@ -342,7 +342,7 @@ def test_a_killed_viewer_leaves_the_job_running_and_a_new_one_finds_it(learner, 
     script = Path(__file__).with_name("learning_viewer.py")
     child = subprocess.Popen([sys.executable, str(script), str(path)], stdout=subprocess.PIPE, text=True)
     try:
-        learner.wait(run.is_dir)
+        learner.wait((run / "config.toml").exists)  # before, the folder must be empty
         allow(run, 2)
         assert str(run) in child.stdout.readline()
     finally:
@@ -351,9 +351,9 @@ def test_a_killed_viewer_leaves_the_job_running_and_a_new_one_finds_it(learner, 
         child.stdout.close()
     assert jobs.RunFolder.open(run).status().state == "running"
     learner.open(path)
-    learner.wait(lambda: learner.job is not None and len(learner.job.losses) == 2)
+    learner.wait(lambda: learner.job is not None and len(learner.job.stage.losses) == 2)
     assert learner.job.state == "running"
     allow(run, DONE)
     learner.wait_for("finished")
-    assert len(learner.panel.loss.series[0].points) == STEPS
+    assert len(learner.panel.stage.loss.series[0].points) == STEPS
     assert learner.shown(learner.gate)

@@ -74,8 +74,8 @@ def test_the_loop(image, viewer, dock, drive, qtbot, tmp_path):
 
     # Learned from, in a child process, and judged
     dock.show_tab("Learn")
-    learn.panel.steps.setValue(STEPS)
-    learn.panel.phantoms.setValue(0)
+    learn.panel.goal.steps.setValue(STEPS)
+    learn.panel.goal.phantoms.setValue(0)
     qtbot.mouseClick(learn.panel.start, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: learn.job is not None and learn.job.losses != (), timeout=180_000)
     shot(viewer, "5-learning")

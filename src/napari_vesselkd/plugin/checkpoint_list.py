@@ -96,6 +96,8 @@ class CheckpointList(QWidget):
             reason = "Choose a checkpoint of the list"
         elif chosen.current:
             reason = "It is in use"
+        elif chosen.teacher:
+            reason = "It is a teacher: new students begin with it; to segment with it, choose it on Segment"
         else:
             reason = ""
         self.use.setEnabled(not reason)

@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt
-from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
+from qtpy.QtGui import QColor, QFontMetrics, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-from napari_vesselkd.plugin.job_events import Point
+from napari_vesselkd.plugin.job_stages import Point
 
 HEIGHT = 112
 MOST_POINTS = 600
+FONT = 11  # pixels
 LEFT, RIGHT, TOP, BOTTOM = 40, 8, 20, 18
+LINE = 15  # pixels that one more line of the legend takes
+MARK, SPACE = 17, 14  # pixels of the coloured mark before a name, and of the room behind it
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class CurvePlot(QWidget):
         self._empty, self._unit_range = empty, unit_range
         self._steps = 1
         self._hover: int | None = None
+        self._more = 0  # pixels of the legend below its first line
         self.setMouseTracking(True)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
@@ -56,10 +60,15 @@ class CurvePlot(QWidget):
         if shown == self.series and steps == self._steps:
             return
         self.series, self._steps = shown, max(1, steps)
+        self._fit()
         self.update()
 
     def sizeHint(self) -> QSize:
-        return QSize(300, HEIGHT)
+        return QSize(300, HEIGHT + self._more)
+
+    def resizeEvent(self, event: Any) -> None:
+        super().resizeEvent(event)
+        self._fit()
 
     def mouseMoveEvent(self, event: Any) -> None:
         area = self._area()
@@ -75,7 +84,7 @@ class CurvePlot(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         font = self.font()
-        font.setPixelSize(11)
+        font.setPixelSize(FONT)
         painter.setFont(font)
         values = [value for one in self.series for _, value in one.points]
         if values:
@@ -105,7 +114,8 @@ class CurvePlot(QWidget):
         below = QRectF(area.left(), area.bottom() + 3, area.width(), 14)
         painter.drawText(below, Qt.AlignmentFlag.AlignLeft, "0")
         painter.drawText(below, Qt.AlignmentFlag.AlignRight, f"{last}")
-        painter.drawText(below, Qt.AlignmentFlag.AlignHCenter, "steps")
+        at = "steps" if self._hover is None else f"at step {self._hover}"
+        painter.drawText(below, Qt.AlignmentFlag.AlignHCenter, at)
         if self._hover is not None:
             x = self._x(self._hover)
             painter.setPen(QPen(self._ink(0.4), 1, Qt.PenStyle.DotLine))
@@ -122,22 +132,43 @@ class CurvePlot(QWidget):
         painter.setBrush(Qt.BrushStyle.NoBrush)
 
     def _paint_legend(self, painter: QPainter) -> None:
-        x = float(LEFT)
-        metrics = painter.fontMetrics()
-        at = "" if self._hover is None else f"  at {self._hover}"
+        for one, text, x, y in self._legend():
+            painter.setPen(QPen(QColor(one.colour), 3))
+            painter.drawLine(QPointF(x, y + 9), QPointF(x + 12, y + 9))
+            painter.setPen(self._ink(0.9))
+            painter.drawText(QPointF(x + MARK, y + 13), text)
+
+    def _legend(self) -> list[tuple[Series, str, float, float]]:
+        """Return each curve with its text and where it begins; lines that are full are followed by others."""
+        metrics, placed = self._metrics(), []
+        x, y = float(LEFT), 0.0
         for one in self.series:
             if not one.points:
                 continue
-            value = one.points[-1][1] if self._hover is None else value_at(one.points, self._hover)
-            text = f"{one.name} {value:.3g}" if value >= 1 else f"{one.name} {value:.3f}"
-            painter.setPen(QPen(QColor(one.colour), 3))
-            painter.drawLine(QPointF(x, 9), QPointF(x + 12, 9))
-            painter.setPen(self._ink(0.9))
-            painter.drawText(QPointF(x + 17, 13), text)
-            x += 17 + metrics.horizontalAdvance(text) + 14
-        if at:
-            painter.setPen(self._ink(0.72))
-            painter.drawText(QPointF(x - 8, 13), at)
+            width = MARK + metrics.horizontalAdvance(f"{one.name} 0.000")  # whatever the mouse is over
+            if x > LEFT and x + width > self.width() - RIGHT:
+                x, y = float(LEFT), y + LINE
+            placed.append((one, self._value_text(one), x, y))
+            x += width + SPACE
+        return placed
+
+    def _value_text(self, one: Series) -> str:
+        """Return the name of a curve with its last value, or with the one under the mouse."""
+        value = one.points[-1][1] if self._hover is None else value_at(one.points, self._hover)
+        return f"{one.name} {value:.3g}" if value >= 1 else f"{one.name} {value:.3f}"
+
+    def _metrics(self) -> QFontMetrics:
+        font = self.font()
+        font.setPixelSize(FONT)
+        return QFontMetrics(font)
+
+    def _fit(self) -> None:
+        """Take the height that the legend needs."""
+        legend = self._legend()
+        more = round(legend[-1][3]) if legend else 0
+        if more != self._more:
+            self._more = more
+            self.updateGeometry()
 
     def _paint_empty(self, painter: QPainter) -> None:
         area = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
@@ -150,7 +181,8 @@ class CurvePlot(QWidget):
     # Where things lie
 
     def _area(self) -> QRectF:
-        return QRectF(LEFT, TOP, max(1, self.width() - LEFT - RIGHT), max(1, self.height() - TOP - BOTTOM))
+        top = TOP + self._more
+        return QRectF(LEFT, top, max(1, self.width() - LEFT - RIGHT), max(1, self.height() - top - BOTTOM))
 
     def _last_step(self) -> int:
         return max([self._steps, *(one.points[-1][0] for one in self.series if one.points)])

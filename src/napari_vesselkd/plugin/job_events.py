@@ -1,42 +1,33 @@
 """What the events of a job say, folded into one picture of it. No Qt.
 
 A job writes its reports as JSON lines into its run folder. `fold` takes the lines that came since and gives
-the next `JobView`; a run that was stopped and resumed repeats steps, which replace the ones drawn before.
-
-Notation: a point is (step, value); scores are 0..1.
+the next `JobView`.
 """
 
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from napari_vesselkd.plugin.failure import Failure, in_the_dock
+from napari_vesselkd.plugin.job_stages import (
+    FINETUNE,
+    REPORTED_AS,
+    STUDENT,
+    StageView,
+    after_codebook,
+    after_finish,
+    after_step,
+    after_validation,
+)
 from napari_vesselkd.plugin.judgement import Judged
 from napari_vesselkd.reports import Progress
 
-Point = tuple[int, float]
+Event = Mapping[str, Any]
 
 ACTIVE = ("running", "stopping")
 RESUMABLE = ("stopped", "failed", "crashed")
-
-
-@dataclass(frozen=True)
-class Validated:
-    """Scores on the held-out blocks after a step.
-
-    Attributes
-    ----------
-    step : int
-    loss, dice, cldice : float
-        NaN where there is none.
-    """
-
-    step: int
-    loss: float
-    dice: float
-    cldice: float
+ANSWERS_UNIT = "teacher patches"  # as `training.teacher_cache` counts them
 
 
 @dataclass(frozen=True)
@@ -49,16 +40,18 @@ class JobView:
         Its run folder.
     state : str
         "running", "stopping", "stopped", "finished", "failed", "crashed" or "missing".
-    progress : Progress or None
-        The last one that counts steps.
-    stage : Progress or None
-        What is prepared before the first step (blocks copied, phantoms made); None from then on.
-    losses : tuple of (step, loss)
-    validations : tuple of Validated
-    picture : str or None
-        Name of the last picture of a held-out block, inside the run folder.
-    name : str
-        Of the checkpoint that came out; empty before.
+    kind : str
+        The command, as the run folder names it; empty before the first look.
+    stages : tuple of StageView
+        What it goes through, at least one.
+    at : int
+        Which of them it is in.
+    counted : Progress or None
+        What is counted beside steps, now: blocks copied, answers of the teacher, blocks compared.
+    answered : int
+        How many lists of patches the teacher has answered for: the labelled ones, then the unlabelled.
+    estimated : dict
+        Seconds that each part was estimated to take, by name; empty where that is not known.
     judged : Judged or None
         What the gate said.
     notices : tuple of str
@@ -70,16 +63,37 @@ class JobView:
 
     path: Path
     state: str
-    progress: Progress | None = None
-    stage: Progress | None = None
-    losses: tuple[Point, ...] = ()
-    validations: tuple[Validated, ...] = ()
-    picture: str | None = None
-    name: str = ""
+    kind: str = ""
+    stages: tuple[StageView, ...] = (StageView(FINETUNE),)
+    at: int = 0
+    counted: Progress | None = None
+    answered: int = 0
+    estimated: Mapping[str, float] = field(default_factory=dict)
     judged: Judged | None = None
     notices: tuple[str, ...] = ()
     failure: Failure | None = None
     kept: bool = False
+
+    @property
+    def stage(self) -> StageView:
+        """The stage that it is in, or ended in."""
+        return self.stages[self.at]
+
+    @property
+    def progress(self) -> Progress | None:
+        """The steps of the stage that it is in."""
+        return self.stage.progress
+
+    @property
+    def name(self) -> str:
+        """Of the student that came out, which the gate is about; empty before."""
+        last = self.stages[-1]
+        return last.made if last.name in (FINETUNE, STUDENT) else ""
+
+    @property
+    def made(self) -> tuple[str, ...]:
+        """Names of all checkpoints that came out so far."""
+        return tuple(stage.made for stage in self.stages if stage.made)
 
     @property
     def active(self) -> bool:
@@ -98,37 +112,44 @@ class JobView:
         return 1 / rate if rate > 0 else None
 
 
-def fold(view: JobView, events: Iterable[Mapping[str, Any]]) -> JobView:
+def fold(view: JobView, events: Iterable[Event]) -> JobView:
     """Return `view` after `events`, as read from the run folder; events of other kinds are passed over."""
-    losses, validations, notices = list(view.losses), list(view.validations), list(view.notices)
-    changes: dict[str, Any] = {}
     for event in events:
-        kind = event.get("report")
-        if kind == "started":
-            changes.update(progress=None, stage=None)
-        elif kind == "Notice":
-            notices.append(str(event["text"]))
-        elif kind == "FitProgress":
-            progress = _progress(event)
-            changes.update(progress=progress, stage=None)
-            _append(losses, progress.done, _number(event.get("loss")))
-        elif kind == "Validation":
-            at = _validated(event)
-            validations = [*(old for old in validations if old.step < at.step), at]
-            changes["picture"] = event.get("picture") or changes.get("picture", view.picture)
-        elif kind == "FinetuneFinished":
-            changes["name"] = str(event["name"])
-        elif kind == "Judgement":
-            changes["judged"] = Judged.of(event)
-        elif "done" in event and "total" in event:
-            changes["stage"] = _progress(event)
-    return replace(
-        view,
-        losses=tuple(losses),
-        validations=tuple(validations),
-        notices=tuple(dict.fromkeys(notices)),
-        **changes,
-    )
+        view = _after(view, event)
+    return view
+
+
+def _after(view: JobView, event: Event) -> JobView:
+    known = _AFTER.get(str(event.get("report")))
+    if known is not None:
+        return known(view, event)
+    if "done" in event and "total" in event:
+        progress = _progress(event)
+        whole = progress.unit == ANSWERS_UNIT and progress.done >= progress.total
+        return replace(view, counted=progress, answered=view.answered + whole)
+    return view
+
+
+def _again(view: JobView, _event: Event) -> JobView:
+    """Return `view` at the start of a session: its stages are gone through from the first again."""
+    stages = tuple(stage if stage.made else replace(stage, progress=None) for stage in view.stages)
+    return replace(view, stages=stages, at=0, counted=None)
+
+
+def _stage_finished(view: JobView, event: Event) -> JobView:
+    """Return `view` in the stage after the one that reports its end."""
+    reported = [REPORTED_AS.get(stage.name) for stage in view.stages]
+    if event.get("stage") not in reported:
+        return view
+    index = reported.index(event["stage"])
+    done = _with(replace(view, at=index), after_finish(view.stages[index], event), counted=None)
+    return replace(done, at=min(index + 1, len(view.stages) - 1))
+
+
+def _with(view: JobView, stage: StageView, **changes: Any) -> JobView:
+    """Return `view` with another state of the stage that it is in."""
+    stages = (*view.stages[: view.at], stage, *view.stages[view.at + 1 :])
+    return replace(view, stages=stages, **changes)
 
 
 def failure_of(state: str, error: Mapping[str, Any] | None, output: str, path: Path) -> Failure | None:
@@ -167,7 +188,7 @@ def failure_of(state: str, error: Mapping[str, Any] | None, output: str, path: P
     return None
 
 
-def _progress(event: Mapping[str, Any]) -> Progress:
+def _progress(event: Event) -> Progress:
     return Progress(
         done=int(event["done"]),
         total=int(event["total"]),
@@ -177,17 +198,18 @@ def _progress(event: Mapping[str, Any]) -> Progress:
     )
 
 
-def _validated(event: Mapping[str, Any]) -> Validated:
-    scores = (_number(event.get(name)) for name in ("loss", "dice", "cldice"))
-    return Validated(int(event["step"]), *scores)
-
-
-def _append(points: list[Point], step: int, value: float) -> None:
-    while points and points[-1][0] >= step:
-        points.pop()
-    if math.isfinite(value):
-        points.append((step, value))
-
-
-def _number(value: Any) -> float:
-    return math.nan if value is None else float(value)
+_AFTER: dict[str, Callable[[JobView, Event], JobView]] = {
+    "started": _again,
+    "Notice": lambda view, event: replace(
+        view, notices=tuple(dict.fromkeys((*view.notices, str(event["text"]))))
+    ),
+    "StagesPreflight": lambda view, event: replace(view, estimated=dict(event.get("stages") or {})),
+    "FitProgress": lambda view, event: _with(
+        view, after_step(view.stage, event, _progress(event)), counted=None
+    ),
+    "Validation": lambda view, event: _with(view, after_validation(view.stage, event)),
+    "CodebookReport": lambda view, event: _with(view, after_codebook(view.stage, event)),
+    "FinetuneFinished": lambda view, event: _with(view, after_finish(view.stage, event)),
+    "StageFinished": _stage_finished,
+    "Judgement": lambda view, event: replace(view, judged=Judged.of(event)),
+}

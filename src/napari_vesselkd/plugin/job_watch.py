@@ -1,13 +1,13 @@
 """Watches the run folder of a job, never from the GUI thread.
 
 A timer starts a short task in a worker: it asks for the state, reads the lines that were added to the events
-since the last look, folds them into the `JobView` and decodes the last picture. The GUI thread only takes the
+since the last look, folds them into the `JobView` and decodes new pictures. The GUI thread only takes the
 result. (Not one long task: a viewer that is closed would have to wait for it, and asks first.)
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtGui import QImage
@@ -16,6 +16,7 @@ from napari_vesselkd.errors import VesselKDError
 from napari_vesselkd.jobs import RunFolder
 from napari_vesselkd.plugin.failure import Failure
 from napari_vesselkd.plugin.job_events import JobView, failure_of, fold
+from napari_vesselkd.plugin.job_stages import StageView, plan_of
 from napari_vesselkd.plugin.workers import Task, delayed, run
 
 ACTIVE_MS = 400
@@ -33,13 +34,13 @@ class Seen:
     view : JobView
     offset : int
         Bytes of the events that are in `view`.
-    picture : QImage or None
-        The picture that `view` names.
+    pictures : dict
+        The picture that each stage of `view` names, by the stage's name.
     """
 
     view: JobView
     offset: int = 0
-    picture: QImage | None = None
+    pictures: Mapping[str, QImage] = field(default_factory=dict)
 
 
 class JobWatch(QObject):
@@ -60,9 +61,9 @@ class JobWatch(QObject):
         return self._seen.view if self._seen is not None else None
 
     @property
-    def picture(self) -> QImage | None:
-        """The last picture of a held-out block."""
-        return self._seen.picture if self._seen is not None else None
+    def pictures(self) -> Mapping[str, QImage]:
+        """The last picture of each stage, by the stage's name."""
+        return self._seen.pictures if self._seen is not None else {}
 
     def attach(self, path: Path | None) -> None:
         """Watch the run folder `path` from now on, from its first event; None watches nothing."""
@@ -98,7 +99,7 @@ class JobWatch(QObject):
         if self._seen is None or seen.view.path != self._seen.view.path:
             self.look()
             return
-        new = seen.view != self._seen.view or seen.picture is not self._seen.picture
+        new = seen.view != self._seen.view or seen.pictures is not self._seen.pictures
         self._seen, self.failure = seen, None
         self._wait()
         if new:
@@ -131,14 +132,9 @@ def look(seen: Seen) -> Seen:
     printed = tail(path / "output.log") if status.state in ("failed", "crashed") else ""
     failure = failure_of(status.state, status.error, printed, path)
     kept = (path / KEPT).exists()
-    view = replace(fold(seen.view, events), state=str(status.state), failure=failure, kept=kept)
-    picture = seen.picture
-    if view.picture is not None and (view.picture, view.validations) != (
-        seen.view.picture,
-        seen.view.validations,
-    ):
-        picture = _read_picture(path / view.picture, picture)
-    return Seen(view, offset, picture)
+    before = seen.view if seen.view.kind else _planned(seen.view, folder)
+    view = replace(fold(before, events), state=str(status.state), failure=failure, kept=kept)
+    return Seen(view, offset, _read_pictures(path, seen, view.stages))
 
 
 def tail(path: Path) -> str:
@@ -157,6 +153,16 @@ def _gone(seen: Seen) -> Seen:
     return replace(seen, view=view)
 
 
-def _read_picture(path: Path, before: Any) -> Any:
-    picture = QImage(str(path))
-    return before if picture.isNull() else picture
+def _planned(view: JobView, folder: RunFolder) -> JobView:
+    return replace(view, kind=folder.kind, stages=plan_of(folder.kind, folder.config))
+
+
+def _read_pictures(path: Path, seen: Seen, stages: Sequence[StageView]) -> Mapping[str, QImage]:
+    """Return the pictures of the stages; one that did not change or cannot be read yet stays."""
+    known = {stage.name: stage.pictured for stage in seen.view.stages}
+    new = {}
+    for stage in stages:
+        if stage.picture is not None and stage.pictured != known.get(stage.name):
+            picture = QImage(str(path / stage.picture))
+            new.update({} if picture.isNull() else {stage.name: picture})
+    return {**seen.pictures, **new} if new else seen.pictures

@@ -1,30 +1,20 @@
 """The widgets of the Learn tab; they paint a `LearnPicture` and emit what was pressed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QImage
-from qtpy.QtWidgets import (
-    QComboBox,
-    QFormLayout,
-    QHBoxLayout,
-    QProgressBar,
-    QPushButton,
-    QSpinBox,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_vesselkd.plugin import keymap
 from napari_vesselkd.plugin.checkpoint_list import CheckpointList
-from napari_vesselkd.plugin.curves import CurvePlot, Series
 from napari_vesselkd.plugin.gate_view import GateView
-from napari_vesselkd.plugin.held_out_view import HeldOutView
-from napari_vesselkd.plugin.learn_state import LearnForm, LearnPicture
+from napari_vesselkd.plugin.goal_form import GoalForm
+from napari_vesselkd.plugin.learn_state import LearnPicture
 from napari_vesselkd.plugin.parts import PRIMARY, Copyable, ErrorPanel, Fact, Fold, NoticePanel, labelled
+from napari_vesselkd.plugin.phase_view import PhaseRow
 from napari_vesselkd.plugin.run_panel import paint_button
-
-LOSS, DICE, CLDICE = "#5aa9e6", "#e6a23c", "#57c08a"
+from napari_vesselkd.plugin.stage_view import StageCurves
 
 
 class LearnPanel(QWidget):
@@ -33,14 +23,12 @@ class LearnPanel(QWidget):
     start_pressed = Signal()
     stop_pressed = Signal()
     resume_pressed = Signal()
-    form_changed = Signal()
     run_chosen = Signal(int)
 
     def __init__(self) -> None:
         super().__init__()
-        self.lesson, self.parent_fact, self.hint = Fact(), Fact(), Fact()
-        self.estimate, self.reason = Fact(), Fact()
-        self.settings = self._make_settings()
+        self.lesson, self.hint, self.estimate, self.reason = Fact(), Fact(), Fact(), Fact()
+        self.goal = GoalForm()
         self.start, self.stop, self.resume = QPushButton("Start"), QPushButton("Stop"), QPushButton("Resume")
         self.start.setObjectName(PRIMARY)
         self.bar = QProgressBar()
@@ -51,9 +39,7 @@ class LearnPanel(QWidget):
         self.runs = QComboBox()
         self.runs.setToolTip("The runs of this project, the newest first")
         self.error, self.notices = ErrorPanel(), NoticePanel()
-        self.loss = CurvePlot("The loss appears here with the first steps")
-        self.scores = CurvePlot("Scores on held-out blocks appear here", unit_range=True)
-        self.held_out = HeldOutView()
+        self.phases, self.stage = PhaseRow(), StageCurves()
         self.gate = GateView()
         self.checkpoints = CheckpointList()
         self.command = Copyable()
@@ -62,16 +48,12 @@ class LearnPanel(QWidget):
         self._lay_out()
         self._connect()
 
-    def form(self) -> LearnForm:
-        """Return what the user chose."""
-        return LearnForm(steps=self.steps.value(), phantom_share=self.phantoms.value() / 100)
-
-    def paint(self, picture: LearnPicture, held_out: QImage | None) -> None:
-        """Show everything but the gate and the checkpoints."""
+    def paint(self, picture: LearnPicture, pictures: Mapping[str, QImage]) -> None:
+        """Show everything but the gate and the checkpoints; `pictures` are those of the stages, by name."""
         self.lesson.show_text(picture.lesson)
-        self.parent_fact.show_text(picture.parent)
         self.hint.show_text(picture.hint)
-        self.estimate.show_text(picture.estimate)
+        self.goal.paint(picture)
+        self.estimate.show_text(picture.estimate, problem=picture.estimate_is_problem)
         self.reason.show_text(picture.reason)
         for button, state, shortcut in (
             (self.start, picture.start, keymap.RUN),
@@ -79,18 +61,13 @@ class LearnPanel(QWidget):
             (self.stop, picture.stop, keymap.CANCEL),
         ):
             paint_button(button, state, shortcut)
-        self.options.setEnabled(picture.inputs_enabled)
         self.running.setVisible(picture.bar_visible)
         self.run_title.setText(picture.run_title)
+        self.phases.show_phases(picture.phases)
         self._paint_bar(picture)
         self.error.show_failure(picture.failure)
         self.notices.show_notices(picture.notices)
-        self.loss.setVisible(picture.loss_visible)
-        self.loss.show_series([Series("loss", LOSS, picture.losses)], picture.steps)
-        scores = [Series("clDice", CLDICE, picture.cldice), Series("Dice", DICE, picture.dice)]
-        self.scores.show_series(scores, picture.steps)
-        self.scores.setVisible(picture.scores_visible)
-        self.held_out.show_picture(held_out)
+        self.stage.paint(picture.stage, picture.choices, pictures.get(picture.stage.name))
         self.command_fold.setVisible(bool(picture.command))
         self.command.show_text(picture.command)
 
@@ -113,38 +90,15 @@ class LearnPanel(QWidget):
             self.bar.setValue(picture.bar_permille)
         self.bar_text.show_text(picture.bar_text)
 
-    def _make_settings(self) -> Fold:
-        self.options = QWidget()
-        form = QFormLayout(self.options)
-        form.setContentsMargins(0, 2, 0, 2)
-        form.setSpacing(4)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        self.steps, self.phantoms = QSpinBox(), QSpinBox()
-        self.steps.setRange(10, 100_000)
-        self.steps.setSingleStep(50)
-        self.steps.setValue(LearnForm().steps)
-        self.phantoms.setRange(0, 90)
-        self.phantoms.setSingleStep(10)
-        self.phantoms.setSuffix(" %")
-        self.phantoms.setValue(round(100 * LearnForm().phantom_share))
-        tips = (
-            ("Steps", self.steps, "More steps learn more and take longer"),
-            ("Phantoms", self.phantoms, "Share of made-up vessels among what is seen: against forgetting"),
-        )
-        for text, widget, tip in tips:
-            widget.setToolTip(tip)
-            form.addRow(text, widget)
-        return Fold("Settings", self.options)
-
     def _make_running(self) -> QWidget:
         part = QWidget()
         column = QVBoxLayout(part)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(5)
-        for widget in (self.run_title, self.runs, self.bar, self.bar_text, self.notices):
+        for widget in (self.run_title, self.runs, self.phases, self.bar, self.bar_text, self.notices):
             column.addWidget(widget)
-        for widget in (self.gate, self.loss, self.scores, self.held_out):
-            column.addWidget(widget)
+        column.addWidget(self.gate)
+        column.addWidget(self.stage)
         return part
 
     def _lay_out(self) -> None:
@@ -157,7 +111,7 @@ class LearnPanel(QWidget):
         column.setContentsMargins(10, 8, 10, 8)
         column.setSpacing(5)
         column.addWidget(labelled("Learn from the corrections"))
-        for widget in (self.lesson, self.parent_fact, self.hint, self.reason, self.settings, self.estimate):
+        for widget in (self.lesson, self.hint, self.goal, self.reason, self.estimate):
             column.addWidget(widget)
         column.addLayout(buttons)
         for widget in (self.error, self.running, self.checkpoints, self.command_fold):
@@ -169,5 +123,3 @@ class LearnPanel(QWidget):
         self.stop.clicked.connect(self.stop_pressed)
         self.resume.clicked.connect(self.resume_pressed)
         self.runs.activated.connect(self.run_chosen)
-        for box in (self.steps, self.phantoms):
-            box.valueChanged.connect(lambda _: self.form_changed.emit())

@@ -1,23 +1,43 @@
 """What the Learn tab shows, computed without Qt.
 
-`Lesson` is what the project offers, `LearnForm` what the user chose, `JobView` how far the job is;
-`draw_learn` turns the three into a `LearnPicture`, which the tab paints.
+`Lesson` is what the project offers, `LearnForm` what the user chose, `Offer` what is known of teaching a new
+student, `JobView` how far the job is; `draw_learn` turns them into a `LearnPicture`, which the tab paints.
 """
 
 import math
 import shlex
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 
 from napari_vesselkd.plugin.failure import Failure
-from napari_vesselkd.plugin.job_events import JobView, Point
-from napari_vesselkd.plugin.progress_text import describe_progress_of, duration
+from napari_vesselkd.plugin.job_events import JobView
+from napari_vesselkd.plugin.job_stages import FINETUNE, STUDENT, TEACHER, Curve, Point, StageView
+from napari_vesselkd.plugin.progress_text import duration
 from napari_vesselkd.plugin.segment_state import Button
+from napari_vesselkd.plugin.stage_text import (
+    Phase,
+    describe_codebook,
+    describe_job,
+    is_staged,
+    permille,
+    phases,
+)
 from napari_vesselkd.plugin.visible import describe_count
 
 STEPS = 150
 PHANTOM_SHARE = 0.25
 SECONDS_PER_STEP = 0.4  # on two cores; used until a run of the project was measured
+PRESETS = {"published": "As published", "evidence": "By the evidence", "quick": "Quick, CPU"}
+QUICK, AUTO = "quick", "auto"
+
+
+class Goal(Enum):
+    """What to learn."""
+
+    FINETUNE = "Fine-tune the student"
+    TEACH = "Teach a new student (VpbSD)"
 
 
 @dataclass(frozen=True)
@@ -56,10 +76,76 @@ class LearnForm:
     steps : int
     phantom_share : float
         Share of the patches that come from phantoms, 0..1: against forgetting.
+    goal : Goal
+        What to learn; steps and phantoms belong to the first, preset and teacher to the second.
+    preset : str
+        One of `PRESETS`.
+    teacher : str
+        Name of the teacher to begin with, or "auto".
     """
 
     steps: int = STEPS
     phantom_share: float = PHANTOM_SHARE
+    goal: Goal = Goal.FINETUNE
+    preset: str = QUICK
+    teacher: str = AUTO
+
+    @property
+    def teaches(self) -> bool:
+        """Whether a new student is taught."""
+        return self.goal is Goal.TEACH
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What is known of teaching a new student as the form says.
+
+    Attributes
+    ----------
+    descriptions : dict
+        What each preset does, by its name; empty until it was read.
+    teacher : str
+        Where the teacher that it begins with comes from; empty until that is known.
+    estimate : str
+        Time, memory and disk; empty until they are known.
+    tight : str
+        What there is too little of; empty where there is enough.
+    problem : str
+        Why no student can be taught; empty where one can.
+    """
+
+    descriptions: Mapping[str, str] = field(default_factory=dict)
+    teacher: str = ""
+    estimate: str = ""
+    tight: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class StagePicture:
+    """What the tab shows of the stage that is looked at.
+
+    Attributes
+    ----------
+    name : str
+    curves : tuple of (name, points)
+        The loss and its terms.
+    scores : tuple of (name, points)
+        clDice and Dice.
+    codebook : tuple of (name, points)
+        The share of the codes that are used.
+    steps : int
+        Of the whole stage, or of what there is.
+    """
+
+    name: str = FINETUNE
+    curves: tuple[Curve, ...] = ()
+    curves_visible: bool = False
+    scores: tuple[Curve, ...] = ()
+    scores_visible: bool = False
+    codebook: tuple[Curve, ...] = ()
+    codebook_text: str = ""
+    steps: int = 1
 
 
 @dataclass(frozen=True)
@@ -68,9 +154,13 @@ class LearnPicture:
 
     lesson: str
     parent: str
+    preset: str
+    descriptions: Mapping[str, str]
+    teacher: str
     hint: str
     reason: str
     estimate: str
+    estimate_is_problem: bool
     start: Button
     stop: Button
     resume: Button
@@ -79,12 +169,9 @@ class LearnPicture:
     bar_visible: bool
     bar_permille: int | None
     bar_text: str
-    losses: tuple[Point, ...]
-    loss_visible: bool
-    dice: tuple[Point, ...]
-    cldice: tuple[Point, ...]
-    scores_visible: bool
-    steps: int
+    phases: tuple[Phase, ...]
+    choices: tuple[tuple[str, bool], ...]
+    stage: StagePicture
     notices: tuple[str, ...]
     failure: Failure | None
     command: str
@@ -95,6 +182,8 @@ def draw_learn(
     form: LearnForm,
     job: JobView | None,
     *,
+    offer: Offer = Offer(),
+    looked_at: str = "",
     asked: str = "",
     measured: float | None = None,
     failure: Failure | None = None,
@@ -103,42 +192,46 @@ def draw_learn(
 
     Parameters
     ----------
+    looked_at : str
+        Name of the stage whose curves are wanted; by default the latest one that has some.
     asked : str
         What was just asked of the job and has not happened yet ("Starting…"); empty otherwise.
     measured : float or None
-        Seconds per step of an earlier run of this project.
+        Seconds per step of an earlier fine-tuning in this project.
     failure : Failure or None
         Why a start or a stop did not work; the job's own failure is in `job`.
     """
-    reason = why_not_learn(lesson, job)
+    reason = why_not_learn(lesson, job, form, offer)
     active = bool(asked) or (job is not None and job.active)
+    silent = lesson.path is None or active
     return LearnPicture(
         lesson=describe_lesson(lesson),
         parent=_parent(lesson),
+        preset=offer.descriptions.get(form.preset, ""),
+        descriptions=offer.descriptions,
+        teacher="" if lesson.path is None else offer.teacher,
         hint=_hint(lesson),
         reason="" if active else reason,
-        estimate="" if lesson.path is None or active else describe_time(form.steps, measured),
-        start=Button("Start", not reason and not asked, reason or asked or "Learn from the accepted blocks"),
+        estimate="" if silent else _estimate(form, offer, measured),
+        estimate_is_problem=form.teaches and bool(offer.tight),
+        start=Button("Start", not reason and not asked, reason or asked or _what(form)),
         stop=_stop(job, asked),
         resume=_resume(lesson, job, asked),
         inputs_enabled=not active and lesson.path is not None,
         run_title=f"Run {job.path.name}" if job is not None else "",
         bar_visible=job is not None or bool(asked),
-        bar_permille=_permille(job, asked),
+        bar_permille=None if asked or job is None else permille(job),
         bar_text=asked or (describe_job(job) if job is not None else ""),
-        losses=job.losses if job is not None else (),
-        loss_visible=job is not None and bool(job.losses or (job.active and job.stage is None)),
-        dice=_finite(job, "dice"),
-        cldice=_finite(job, "cldice"),
-        scores_visible=job is not None and bool(job.validations or (job.losses and lesson.held_out)),
-        steps=_steps(job, form),
+        phases=phases(job) if job is not None and is_staged(job) else (),
+        choices=_choices(job),
+        stage=_stage(lesson, job, looked_at),
         notices=job.notices if job is not None else (),
         failure=failure or (job.failure if job is not None else None),
         command=command_line(lesson, form),
     )
 
 
-def why_not_learn(lesson: Lesson, job: JobView | None) -> str:
+def why_not_learn(lesson: Lesson, job: JobView | None, form: LearnForm, offer: Offer) -> str:
     """Return why Start is disabled; empty where it is not."""
     if lesson.locked:
         return lesson.locked
@@ -150,7 +243,7 @@ def why_not_learn(lesson: Lesson, job: JobView | None) -> str:
         return "There is nothing to learn from yet: correct a block on the Correct tab and accept it"
     if lesson.vessel == 0:
         return "The accepted blocks hold only background: label some vessel, or accept a block with vessels"
-    return ""
+    return offer.problem if form.teaches else ""
 
 
 def describe_lesson(lesson: Lesson) -> str:
@@ -171,44 +264,29 @@ def describe_time(steps: int, measured: float | None) -> str:
     return f"{about}, as the last run" if measured else f"{about} on two cores; goes on if the viewer closes"
 
 
-def finetune_arguments(project: Path, form: LearnForm, run: Path | None = None) -> list[str]:
+def arguments(project: Path, form: LearnForm, run: Path | None = None) -> list[str]:
     """Return the words after ``vesselkd`` that learn as `form` says; `run` is the run folder."""
-    words = ["finetune", str(project)]
-    words += ["--out", str(run)] if run is not None else []
-    defaults = LearnForm()
+    out = ["--out", str(run)] if run is not None else []
+    if form.teaches:
+        teacher = ["--teacher", form.teacher] if form.teacher != AUTO else []
+        return ["distill", str(project), *out, "--preset", form.preset, *teacher]
+    words, defaults = ["finetune", str(project), *out], LearnForm()
     words += ["--set", f"steps={form.steps}"] if form.steps != defaults.steps else []
     if form.phantom_share != defaults.phantom_share:
         words += ["--set", f"phantom_share={form.phantom_share:g}"]
     return words
 
 
+def kind_of(form: LearnForm) -> str:
+    """Return what run folders of this goal are called: finetune-001, distill-001."""
+    return "distill" if form.teaches else "finetune"
+
+
 def command_line(lesson: Lesson, form: LearnForm) -> str:
     """Return the equivalent command line; empty without a project."""
     if lesson.path is None:
         return ""
-    return shlex.join(["vesselkd", *finetune_arguments(lesson.path, form)])
-
-
-def describe_job(job: JobView) -> str:
-    """Return the text under the bar: state, steps, rate, time left."""
-    progress = job.progress
-    parts = {
-        "stopping": ["Stopping after this step"],
-        "stopped": ["Stopped; Resume goes on"],
-        "failed": ["Stopped by an error"],
-        "crashed": ["It ended unexpectedly; Resume goes on"],
-        "missing": ["Its folder is gone"],
-        "finished": ["Finished"],
-    }.get(job.state, [])
-    learned = progress is not None and progress.done >= progress.total
-    stage = f": {job.stage.done} of {job.stage.total} {job.stage.unit}" if job.stage is not None else "…"
-    if job.active and learned:
-        parts.append(f"Comparing with the current checkpoint{stage}")
-    elif job.active and (progress is None or job.stage is not None):
-        parts.append(f"Preparing{stage}")
-    elif progress is not None:
-        parts += describe_progress_of(progress, ended=not job.active, finished=job.state == "finished")
-    return " · ".join(parts)
+    return shlex.join(["vesselkd", *arguments(lesson.path, form)])
 
 
 def _parent(lesson: Lesson) -> str:
@@ -244,21 +322,48 @@ def _resume(lesson: Lesson, job: JobView | None, asked: str) -> Button:
     return Button("Resume", True, "Go on with this run from the last step that was saved")
 
 
-def _permille(job: JobView | None, asked: str) -> int | None:
-    if asked or job is None:
-        return None
-    if job.state == "finished":
-        return 1000
-    progress = job.stage if job.active and job.stage is not None else job.progress
-    if progress is None or not progress.total:
-        return None if job.active else 0
-    return round(1000 * progress.done / progress.total)
+def _what(form: LearnForm) -> str:
+    if form.teaches:
+        return "Fine-tune a teacher on the accepted blocks, then let it teach a new student"
+    return "Learn from the accepted blocks"
 
 
-def _finite(job: JobView | None, name: str) -> tuple[Point, ...]:
-    found = () if job is None else job.validations
-    return tuple((at.step, getattr(at, name)) for at in found if math.isfinite(getattr(at, name)))
+def _estimate(form: LearnForm, offer: Offer, measured: float | None) -> str:
+    if not form.teaches:
+        return describe_time(form.steps, measured)
+    if offer.problem:
+        return ""
+    return ". ".join(filter(None, (offer.estimate or "Estimating…", offer.tight)))
 
 
-def _steps(job: JobView | None, form: LearnForm) -> int:
-    return job.progress.total if job is not None and job.progress is not None else form.steps
+def _choices(job: JobView | None) -> tuple[tuple[str, bool], ...]:
+    """Return the stages that can be looked at, and whether there is anything to see of each."""
+    if job is None or len(job.stages) < 2 or not any(stage.losses for stage in job.stages):
+        return ()
+    return tuple((stage.name, bool(stage.losses)) for stage in job.stages)
+
+
+def _stage(lesson: Lesson, job: JobView | None, looked_at: str) -> StagePicture:
+    if job is None:
+        return StagePicture()
+    begun = [stage for stage in job.stages if stage.losses]
+    latest = begun[-1] if begun else job.stage
+    stage = next((one for one in begun if one.name == looked_at), latest)
+    now = stage is job.stage
+    expected = bool(stage.losses and lesson.held_out and stage.name in (FINETUNE, TEACHER, STUDENT))
+    codebook = tuple((one.step, one.usage) for one in stage.codebook if math.isfinite(one.usage))
+    return StagePicture(
+        name=stage.name,
+        curves=(("loss", stage.losses), *(stage.terms if len(stage.terms) > 1 else ())),
+        curves_visible=bool(stage.losses or (now and job.active and job.counted is None)),
+        scores=(("clDice", _finite(stage, "cldice")), ("Dice", _finite(stage, "dice"))),
+        scores_visible=bool(stage.validations) or expected,
+        codebook=(("codes used", codebook),) if codebook else (),
+        codebook_text=describe_codebook(stage),
+        steps=stage.progress.total if stage.progress is not None else 1,
+    )
+
+
+def _finite(stage: StageView, name: str) -> tuple[Point, ...]:
+    found = ((at.step, getattr(at, name)) for at in stage.validations)
+    return tuple((step, value) for step, value in found if math.isfinite(value))

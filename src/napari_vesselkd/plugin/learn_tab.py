@@ -1,4 +1,4 @@
-"""The Learn tab: fine-tune the student from the accepted blocks in a child process, then judge it.
+"""The Learn tab: fine-tune the student, or teach a new one, in a child process, then judge it.
 
 The job's process is started and asked to stop through `jobs`, in a worker; what it does is read from its run
 folder by a `JobWatch`. All decisions about what is shown are in `learn_state` and `judgement`.
@@ -17,12 +17,14 @@ from napari_vesselkd.errors import OutputBusyError, VesselKDError
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.plugin.failure import Failure, describe_failure
 from napari_vesselkd.plugin.job_events import JobView
+from napari_vesselkd.plugin.job_stages import FINETUNE
 from napari_vesselkd.plugin.job_watch import KEPT, JobWatch
 from napari_vesselkd.plugin.judgement import GateState, draw_gate, needs_a_second_click
 from napari_vesselkd.plugin.learn_panel import LearnPanel
-from napari_vesselkd.plugin.learn_state import LearnForm, Lesson, draw_learn, finetune_arguments
+from napari_vesselkd.plugin.learn_state import LearnForm, Lesson, Offer, arguments, draw_learn, kind_of
 from napari_vesselkd.plugin.lineage import Entry, read_entries
 from napari_vesselkd.plugin.session import ProjectSession
+from napari_vesselkd.plugin.teaching import read_offer
 from napari_vesselkd.plugin.visible import go_to
 from napari_vesselkd.plugin.workers import Task, run
 
@@ -42,6 +44,9 @@ class LearnTab(QWidget):
         self._asked = ""
         self._failure: Failure | None = None
         self._sure = False
+        self._looked_at = ""
+        self._offer = Offer()
+        self._offered: tuple[Any, ...] = ()  # what `_offer` is about
         self._runs: tuple[Path, ...] = ()
         self._tasks: dict[str, Task] = {}
         self.watch = JobWatch(self)
@@ -85,9 +90,9 @@ class LearnTab(QWidget):
         project = self._session.project
         if project is None or self._asked:
             return
-        path, form = project.path, self.panel.form()
+        path, form = project.path, self.panel.goal.form()
         try:
-            folder = project.new_run()
+            folder = project.new_run(kind_of(form))
         except (VesselKDError, OSError) as error:
             self._failed(describe_failure(error))
             return
@@ -145,6 +150,7 @@ class LearnTab(QWidget):
 
     def _opened(self) -> None:
         self._failure, self._asked, self._sure, self._runs = None, "", False, ()
+        self._looked_at = ""
         self.watch.attach(None)
         project = self._session.project
         if project is not None:
@@ -161,17 +167,23 @@ class LearnTab(QWidget):
         self._paint()
 
     def _choose_run(self, index: int) -> None:
-        self._sure = False
+        self._sure, self._looked_at = False, ""
         self.watch.attach(self._runs[index])
 
     def _started(self, path: Path) -> None:
-        self._sure = False
+        self._sure, self._looked_at = False, ""
         self._runs = tuple(dict.fromkeys((path, *self._runs)))
         self.watch.attach(path)
 
+    def _look_at(self, stage: str) -> None:
+        """Show the curves of a stage; those of the latest one follow the job again."""
+        begun = [one.name for one in self.job.stages if one.losses] if self.job is not None else []
+        self._looked_at = "" if begun and stage == begun[-1] else stage
+        self._paint()
+
     def _job_changed(self) -> None:
-        name = self.job.name if self.job is not None else ""
-        if name and name not in [entry.name for entry in self.panel.checkpoints.entries]:
+        made = self.job.made if self.job is not None else ()
+        if not set(made) <= {entry.name for entry in self.panel.checkpoints.entries}:
             self._list_checkpoints()
         failed = self.job is not None and self.job.failure is not None
         appeared = failed and not self.panel.error.isVisible()
@@ -203,6 +215,39 @@ class LearnTab(QWidget):
 
     def _show_entries(self, entries: tuple[Entry, ...]) -> None:
         self.panel.checkpoints.show_entries(entries, self.lesson().locked)
+        self.panel.goal.show_teachers([entry for entry in entries if entry.teacher])
+        self._ask_for_offer()
+
+    # What is said before a new student is taught
+
+    def _form_changed(self) -> None:
+        self._ask_for_offer()
+        self._paint()
+
+    def _ask_for_offer(self) -> None:
+        """Find out in a worker what the form as it is now means, unless that is known already."""
+        project, form = self._session.project, self.panel.goal.form()
+        if project is None or not form.teaches:
+            return
+        path, teachers = (
+            project.path,
+            tuple(entry for entry in self.panel.checkpoints.entries if entry.teacher),
+        )
+        wanted = (path, form.preset, form.teacher, teachers)
+        if wanted == self._offered:
+            return
+        self._offered = wanted
+        self._offer = Offer(self._offer.descriptions)
+        self._work(
+            "offer",
+            lambda: read_offer(path, form.preset, form.teacher),
+            self._take_offer,
+            lambda failure: self._take_offer(Offer(problem=failure.headline)),
+        )
+
+    def _take_offer(self, offer: Offer) -> None:
+        self._offer = offer
+        self._paint()
 
     # Workers
 
@@ -217,7 +262,13 @@ class LearnTab(QWidget):
         self._work("job", function, answered)
         self._paint()
 
-    def _work(self, what: str, function: Callable[[], Any], done: Callable[[Any], None]) -> None:
+    def _work(
+        self,
+        what: str,
+        function: Callable[[], Any],
+        done: Callable[[Any], None],
+        failed: Callable[[Failure], None] | None = None,
+    ) -> None:
         """Call `function` in a worker; the answer of one that was overtaken by another is dropped."""
         before = self._tasks.get(what)
         if before is not None:
@@ -225,7 +276,7 @@ class LearnTab(QWidget):
         task = run(function)
         self._tasks[what] = task
         task.done.connect(done)
-        task.failed.connect(self._failed)
+        task.failed.connect(failed or self._failed)
         task.start()
 
     def _failed(self, failure: Failure) -> None:
@@ -245,12 +296,18 @@ class LearnTab(QWidget):
 
     def _paint(self) -> None:
         lesson, job = self.lesson(), self.job
-        measured = job.seconds_per_step if job is not None else None
-        failure = self._failure or self.watch.failure
+        finetuned = job is not None and job.stage.name == FINETUNE
         picture = draw_learn(
-            lesson, self.panel.form(), job, asked=self._asked, measured=measured, failure=failure
+            lesson,
+            self.panel.goal.form(),
+            job,
+            offer=self._offer,
+            looked_at=self._looked_at,
+            asked=self._asked,
+            measured=job.seconds_per_step if job is not None and finetuned else None,
+            failure=self._failure or self.watch.failure,
         )
-        self.panel.paint(picture, self.watch.picture)
+        self.panel.paint(picture, self.watch.pictures)
         self.panel.show_runs([path.name for path in self._runs], self._run_index())
         self.panel.gate.paint(draw_gate(gate) if (gate := self._gate(lesson, job)) is not None else None)
         self.panel.checkpoints.show_entries(self.panel.checkpoints.entries, lesson.locked)
@@ -282,7 +339,8 @@ class LearnTab(QWidget):
             (panel.start_pressed, self.start),
             (panel.stop_pressed, self.stop),
             (panel.resume_pressed, self.resume),
-            (panel.form_changed, self._paint),
+            (panel.goal.changed, self._form_changed),
+            (panel.stage.chosen, self._look_at),
             (panel.run_chosen, self._choose_run),
             (panel.gate.promote_pressed, self.promote),
             (panel.gate.keep_pressed, self.keep),
@@ -295,7 +353,7 @@ class LearnTab(QWidget):
 
 def start_job(project: Path, folder: Path, form: LearnForm) -> Path:
     """Start a run of `project` in `folder`; called in a worker."""
-    return jobs.start(finetune_arguments(project, form, folder), folder).path
+    return jobs.start(arguments(project, form, folder), folder).path
 
 
 def stop_job(path: Path, *, now: bool) -> None:

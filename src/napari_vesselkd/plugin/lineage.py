@@ -14,7 +14,7 @@ from napari_vesselkd.geometry import VoxelSize
 if TYPE_CHECKING:
     from napari_vesselkd.checkpoints import CheckpointCard
 
-AUTO = "auto"
+AUTO, TEACHER = "auto", "teacher"
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,15 @@ class Entry:
         Parent, training blocks, scores, date; empty where nothing is known.
     current : bool
         Whether the project uses it.
+    teacher : bool
+        Whether it is a teacher: students begin from it, it does not take their place.
     """
 
     name: str
     title: str
     detail: str
     current: bool
+    teacher: bool = False
 
 
 def read_entries(
@@ -70,7 +73,13 @@ def entries(
     own = sorted(cards, key=lambda card: card.created, reverse=True)
     first = Entry(AUTO, bundled, "comes with the package", current == AUTO)
     listed = [
-        Entry(card.name, card.name, describe(card, scores.get(card.name, {})), current == card.name)
+        Entry(
+            name=card.name,
+            title=card.name,
+            detail=describe(card, scores.get(card.name, {})),
+            current=current == card.name,
+            teacher=card.architecture == TEACHER,
+        )
         for card in own
     ]
     return (*listed, first)
@@ -79,10 +88,11 @@ def entries(
 def describe(card: "CheckpointCard", scores: Mapping[str, Any]) -> str:
     """Return ``from student-isotropic · 5 blocks`` and, on the next line, ``clDice 0.872 · 21 Nov 08:12``."""
     lineage = card.lineage
-    parent = lineage.get("parent")
+    parent, teacher = lineage.get("parent"), lineage.get("teacher")
     count = training_blocks(lineage)
     origin = (
-        f"from {_name(parent)}" if parent else "",
+        "teacher" if card.architecture == TEACHER else "",
+        f"taught by {_name(teacher)}" if teacher else f"from {_name(parent)}" if parent else "",
         f"{count} block{'s' if count != 1 else ''}" if count is not None else "",
     )
     result = (f"clDice {scores['cldice'][1]:.3f}" if "cldice" in scores else "", _date(card.created))

@@ -1,0 +1,65 @@
+"""What is said before a new student is taught: presets, the teacher it begins with, time, memory, disk.
+
+Everything here imports torch and is slow: for a worker.
+"""
+
+import shutil
+from pathlib import Path
+
+import psutil
+
+from napari_vesselkd.errors import CheckpointError, CheckpointNotFoundError, VesselKDError
+from napari_vesselkd.plugin.failure import in_the_dock
+from napari_vesselkd.plugin.learn_state import AUTO, Offer
+from napari_vesselkd.plugin.visible import describe_bytes
+
+
+def read_offer(project: Path, preset: str, teacher: str) -> Offer:
+    """Return what teaching a new student in a project means; a problem is part of the answer."""
+    from napari_vesselkd.learning.stages import choose_teacher, estimate_stages
+    from napari_vesselkd.training.presets import PRESETS
+
+    descriptions = {name: one.description for name, one in PRESETS.items()}
+    try:
+        found = choose_teacher(project, teacher)
+        estimate = estimate_stages(project, preset, teacher=teacher)
+    except (CheckpointError, CheckpointNotFoundError) as error:
+        return Offer(descriptions, problem=_no_teacher(error, teacher))
+    except VesselKDError as error:
+        return Offer(descriptions, problem=_sentence(error))
+    tight = what_is_tight(
+        estimate.ram_bytes,
+        psutil.virtual_memory().available,
+        estimate.disk_bytes,
+        shutil.disk_usage(project).free,
+    )
+    return Offer(
+        descriptions, teacher=describe_teacher(found.card.name, teacher), estimate=estimate.text, tight=tight
+    )
+
+
+def describe_teacher(name: str, chosen: str) -> str:
+    """Return which teacher the run begins with."""
+    return f"Auto: {name}" if chosen == AUTO else ""
+
+
+def what_is_tight(ram: float, free_ram: float, disk: float, free_disk: float) -> str:
+    """Return what there is too little of, all in bytes; empty where there is enough."""
+    parts = []
+    if ram > free_ram:
+        parts.append(f"{describe_bytes(free_ram)} of memory")
+    if disk > free_disk:
+        parts.append(f"{describe_bytes(free_disk)} of disk")
+    return f"Only {' and '.join(parts)} {'is' if len(parts) == 1 else 'are'} free" if parts else ""
+
+
+def _no_teacher(error: VesselKDError, teacher: str) -> str:
+    if teacher == AUTO and isinstance(error, CheckpointNotFoundError):
+        return "There is no teacher to begin with: make one with vesselkd pretrain PROJECT.vesselkd"
+    return _sentence(error)
+
+
+def _sentence(error: VesselKDError) -> str:
+    value = f": {error.value}" if error.value is not None else ""
+    remedy = f". {in_the_dock(error.remedy)}" if error.remedy else ""
+    return f"{error.what}{value}{remedy}"
