@@ -295,7 +295,7 @@ def evaluate(
     json: OneJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Score a segmentation: Dice, accuracy, Jaccard, HD95, clDice.
+    """Score a segmentation: Dice, accuracy, Jaccard, HD95, clDice, SMD, Betti errors.
 
     Example: vesselkd evaluate vessels.ome.zarr truth.tif --voxel-size 5,0.994,0.994
     """

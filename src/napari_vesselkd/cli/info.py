@@ -114,6 +114,8 @@ def metrics_lines(scores: Metrics) -> list[str]:
         ("Jaccard", _score(scores.jaccard)),
         ("accuracy", _score(scores.accuracy)),
         ("HD95", _distance(scores)),
+        ("SMD", f"{_score(scores.smd)} (as published: {_score(scores.smd_paper)})"),
+        ("Betti errors", _betti_errors(scores)),
         (
             "vessel voxels",
             f"{scores.prediction_voxels:,} predicted, {scores.reference_voxels:,} in the reference",
@@ -133,6 +135,13 @@ def _distance(scores: Metrics) -> str:
         return "-"
     um = "" if math.isnan(scores.hd95_um) else f", {scores.hd95_um:.2f} um"
     return f"{scores.hd95_voxels:.2f} voxels{um}"
+
+
+def _betti_errors(scores: Metrics) -> str:
+    errors = (scores.betti0_error, scores.betti1_error, scores.betti2_error)
+    if any(math.isnan(error) for error in errors):
+        return "-"
+    return "{:.0f} pieces, {:.0f} loops, {:.0f} cavities".format(*errors)
 
 
 def _score(value: float) -> str:

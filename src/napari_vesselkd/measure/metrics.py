@@ -19,9 +19,11 @@ import psutil
 
 from napari_vesselkd.errors import InvalidInputError
 from napari_vesselkd.geometry import Region, Shape, VoxelSize, as_shape, checked_voxel_size
+from napari_vesselkd.measure.betti import betti_numbers
 from napari_vesselkd.measure.distance import surface_distance_percentile
 from napari_vesselkd.measure.overlap import Mask, Overlap
-from napari_vesselkd.measure.topology import CentrelineDice, centreline_dice
+from napari_vesselkd.measure.skeleton_distance import smd, smd_paper
+from napari_vesselkd.measure.topology import CentrelineDice, centreline_dice, skeleton
 from napari_vesselkd.reports import Progress, Report
 from napari_vesselkd.volume import Volume, open_volume, volume_from_arrays
 
@@ -29,7 +31,7 @@ Source = Volume | str | Path | npt.NDArray[Any]
 
 BLOCK_VOXELS = 2**25
 BYTES_PER_VOXEL = 12
-"""Memory of HD95 and clDice per voxel of the box around all vessels: masks, erosions, skeletons."""
+"""Memory of HD95, clDice and Betti numbers per voxel of the box around all vessels."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,11 @@ class Metrics(Report):
     hd95_voxels, hd95_um : float
         95th percentile Hausdorff distance, in voxels and in um. NaN if one of the masks is empty, whichever;
         `hd95_um` also if the voxel size is not known.
+    smd, smd_paper : float
+        Skeleton matching distance in um (in voxels if the size is not known), NaN if a skeleton is empty; and
+        as published, in voxels. See `measure.skeleton_distance`.
+    betti0_error, betti1_error, betti2_error : float
+        By how many pieces, loops and cavities P and G differ, see `measure.betti`.
     prediction_voxels, reference_voxels, voxels : int
         Vessel voxels of P and G, and all voxels compared.
     voxel_size_um : (z, y, x) in um, or None
@@ -62,6 +69,11 @@ class Metrics(Report):
     tsens: float
     hd95_voxels: float
     hd95_um: float
+    smd: float
+    smd_paper: float
+    betti0_error: float
+    betti1_error: float
+    betti2_error: float
     prediction_voxels: int
     reference_voxels: int
     voxels: int
@@ -96,8 +108,9 @@ def evaluate(
 
     Notes
     -----
-    The overlap is counted block by block. HD95 and clDice hold the box around all vessels in memory, about
-    12 bytes per voxel; where that does not fit they are NaN and `Metrics.notes` says so.
+    The overlap is counted block by block. HD95, clDice, SMD and the Betti errors hold the box around all
+    vessels in memory, about 12 bytes per voxel; where that does not fit they are NaN and `Metrics.notes`
+    says so.
     """
     *_, metrics = evaluation(prediction, reference, voxel_size_um, region=region)
     return cast(Metrics, metrics)
@@ -122,7 +135,7 @@ def evaluation(
         for report, part, found in _count(left, right, box):
             overlap, vessels = overlap + part, _union(vessels, found)
             yield report
-        yield _metrics((left, right), overlap, vessels, spacing, notes)
+        yield _metrics((left, right), overlap, (box, vessels), spacing, notes)
 
 
 def _open(source: Source, role: str, opened: ExitStack) -> Volume:
@@ -205,15 +218,21 @@ def _union(one: Region | None, other: Region | None) -> Region | None:
 def _metrics(
     volumes: tuple[Volume, Volume],
     overlap: Overlap,
-    vessels: Region | None,
+    boxes: tuple[Region, Region | None],
     spacing: VoxelSize | None,
     notes: list[str],
 ) -> Metrics:
-    hd95_voxels = hd95_um = math.nan
-    lines = CentrelineDice(math.nan, math.nan, math.nan)
+    compared, vessels = boxes
+    hd95_voxels = hd95_um = distance = distance_paper = math.nan
+    lines, betti = CentrelineDice(math.nan, math.nan, math.nan), (math.nan, math.nan, math.nan)
     if vessels is not None and _fits(vessels, notes):
         mask_p, mask_g = (volume.read(vessels) > 0 for volume in volumes)
-        lines = centreline_dice(mask_p, mask_g)
+        skeletons = skeleton(mask_p), skeleton(mask_g)
+        lines = centreline_dice(mask_p, mask_g, skeletons)
+        points_p, points_g = (np.argwhere(line) for line in skeletons)
+        distance = smd(points_p, points_g, compared.shape, spacing or (1.0, 1.0, 1.0))
+        distance_paper = smd_paper(points_p, points_g, compared.shape)
+        betti = betti_numbers(mask_p).errors(betti_numbers(mask_g))
         hd95_voxels = surface_distance_percentile(mask_p, mask_g)
         if spacing is not None:
             isotropic = len(set(spacing)) == 1
@@ -234,6 +253,11 @@ def _metrics(
         tsens=lines.tsens,
         hd95_voxels=hd95_voxels,
         hd95_um=hd95_um,
+        smd=distance,
+        smd_paper=distance_paper,
+        betti0_error=betti[0],
+        betti1_error=betti[1],
+        betti2_error=betti[2],
         prediction_voxels=overlap.prediction_voxels,
         reference_voxels=overlap.reference_voxels,
         voxels=overlap.voxels,
@@ -248,7 +272,7 @@ def _fits(vessels: Region, notes: list[str]) -> bool:
     if needed <= free:
         return True
     notes.append(
-        f"HD95 and clDice need {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free: left out; "
-        "compare a region instead."
+        f"HD95, clDice, SMD and Betti errors need {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free: "
+        "left out; compare a region instead."
     )
     return False

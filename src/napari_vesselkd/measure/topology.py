@@ -44,9 +44,11 @@ def skeleton(mask: Mask) -> Mask:
     return cast(Mask, thinned.astype(bool))
 
 
-def centreline_dice(prediction: Mask, reference: Mask) -> CentrelineDice:
-    """Return clDice of two boolean masks (z, y, x) of one shape."""
-    skeleton_p, skeleton_g = skeleton(prediction), skeleton(reference)
+def centreline_dice(
+    prediction: Mask, reference: Mask, skeletons: tuple[Mask, Mask] | None = None
+) -> CentrelineDice:
+    """Return clDice of two boolean masks (z, y, x) of one shape; `skeletons` where they are known."""
+    skeleton_p, skeleton_g = skeletons or (skeleton(prediction), skeleton(reference))
     tprec = _share(skeleton_p, reference)
     tsens = _share(skeleton_g, prediction)
     return CentrelineDice(_harmonic_mean(tprec, tsens), tprec, tsens)

@@ -1,0 +1,73 @@
+"""The skeleton matching distance: 0 for equal skeletons, POT's value for others, and the published quirk."""
+
+import math
+
+import numpy as np
+import ot
+import pytest
+
+from napari_vesselkd.measure.skeleton_distance import MOST_NODES, REGULARISATION, smd, smd_paper
+
+SHAPE = (64, 64, 64)
+
+
+def lines(seed=0, count=12, side=64, kept=None):
+    """Return the voxels of random straight lines, of the first `kept` of them."""
+    rng = np.random.default_rng(seed)
+    mask = np.zeros((side,) * 3, bool)
+    for number in range(count):
+        start, stop = rng.uniform(0, side - 1, (2, 3))
+        if kept is None or number < kept:
+            along = start + (stop - start) * np.linspace(0, 1, 4 * side)[:, None]
+            mask[tuple(np.round(along).astype(int).T)] = True
+    return np.argwhere(mask)
+
+
+@pytest.mark.parametrize("distance", [smd, smd_paper])
+def test_equal_skeletons_have_no_distance(distance):
+    assert distance(lines(), lines(), SHAPE) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("distance", [smd, smd_paper])
+def test_a_shift_of_two_voxels_gives_the_published_size(distance):
+    found = np.mean([distance(lines(seed) + [0, 0, 2], lines(seed), SHAPE) for seed in range(3)])
+    assert 0.19 <= found <= 0.23
+
+
+def test_it_grows_with_the_shift_and_is_largest_for_strangers():
+    reference = lines()
+    found = [smd(reference + [0, 0, shift], reference, SHAPE) for shift in (0, 1, 2, 5)]
+    found.append(smd(lines(seed=9), reference, SHAPE))
+    assert found == sorted(found) and found[-1] < 1
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (3.0, 1.0, 1.0)])
+def test_it_is_the_value_of_pots_solver(spacing):
+    one, other, shape = lines(1, 4, 24), lines(2, 4, 24), (24, 24, 24)
+    diagonal = np.linalg.norm((np.array(shape) - 1) * spacing)
+    distance = np.linalg.norm((one[:, None] - other) * np.array(spacing), axis=2)
+    cost = np.log(distance + 1) / np.log(diagonal + 1)
+    weights = [np.full(len(points), 1 / len(points)) for points in (one, other)]
+    plan = ot.sinkhorn(*weights, cost, REGULARISATION, method="sinkhorn_log", numItermax=5000, stopThr=1e-9)
+    assert smd(one, other, shape, spacing) == pytest.approx(float((plan * cost).sum()), abs=1e-3)
+
+
+def test_the_published_code_differs_where_lines_are_missing():
+    reference, fewer = lines(), lines(kept=9)
+    assert smd_paper(fewer, reference, SHAPE) > smd(fewer, reference, SHAPE) + 0.02
+
+
+def test_an_empty_skeleton_has_no_distance_except_as_published():
+    nothing = np.zeros((0, 3), int)
+    assert math.isnan(smd(nothing, lines(), SHAPE)) and math.isnan(smd(lines(), nothing, SHAPE))
+    assert 0 < smd_paper(nothing, lines(), SHAPE) < 1
+    assert smd_paper(nothing, nothing, SHAPE) == pytest.approx(0)
+
+
+def test_of_a_long_skeleton_the_same_voxels_are_drawn_for_the_same_seed(monkeypatch):
+    monkeypatch.setattr("napari_vesselkd.measure.skeleton_distance.MOST_NODES", 200)
+    reference, other = lines(), lines(3)
+    assert smd(reference, reference, SHAPE) == pytest.approx(0, abs=1e-6)
+    assert smd(other, reference, SHAPE) == smd(other, reference, SHAPE)
+    assert smd(other, reference, SHAPE) != smd(other, reference, SHAPE, seed=1)
+    assert len(reference) > 200 and MOST_NODES == 3000
