@@ -10,7 +10,8 @@ from napari_vesselkd.checkpoints.registry import BUNDLED
 from napari_vesselkd.errors import CheckpointError, CheckpointNotFoundError, OutputError, VoxelSizeError
 from napari_vesselkd.models import Student, StudentConfig, freeze_statistics, is_frozen
 
-NAMES = ["student-coarse-z", "student-isotropic"]
+STUDENTS = ["student-coarse-z", "student-isotropic"]
+NAMES = [*STUDENTS, "teacher-small"]
 
 
 @pytest.fixture
@@ -29,15 +30,25 @@ def foreign(tmp_path):
 
 def test_the_bundled_checkpoints_are_listed_and_can_be_used(registry):
     assert [card.name for card in registry.list()] == NAMES
-    for name in NAMES:
+    assert all(registry.get(name).bundled for name in NAMES)
+    for name in STUDENTS:
         model, card = load_checkpoint(registry.get(name).path)
         assert sum(p.numel() for p in model.parameters()) < 125_000
         assert is_frozen(model) and card.normalisation in {"volume", "frozen"}
-        assert registry.get(name).bundled
+
+
+def test_the_bundled_teacher_segments_and_its_codes_are_frozen(registry):
+    model, card = load_checkpoint(registry.get("teacher-small").path)
+    assert card.architecture == "teacher" and bool(model.quantiser.is_frozen)
+    image = torch.zeros(1, 1, 64, 64, 64)
+    image[..., 28:34, 28:34] = 1
+    with torch.no_grad():
+        found = torch.sigmoid(model(image))[0, 0] > 0.5
+    assert found[16:48, 29:33, 29:33].float().mean() > 0.8 and found.float().mean() < 0.1
 
 
 def test_the_bundled_checkpoints_are_small_and_say_where_they_come_from(registry):
-    assert sum(file.stat().st_size for file in BUNDLED.iterdir()) < 2_000_000
+    assert sum(file.stat().st_size for file in BUNDLED.iterdir()) < 11_000_000
     for card in registry.list():
         assert {"command", "seed", "commit", "seconds", "data"} <= card.lineage.keys()
         assert card.metrics and card.created and card.licence

@@ -71,3 +71,12 @@ def test_of_a_long_skeleton_the_same_voxels_are_drawn_for_the_same_seed(monkeypa
     assert smd(other, reference, SHAPE) == smd(other, reference, SHAPE)
     assert smd(other, reference, SHAPE) != smd(other, reference, SHAPE, seed=1)
     assert len(reference) > 200 and MOST_NODES == 3000
+
+
+def test_a_poor_prediction_gives_numbers_or_nan_and_no_warning():
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        few, many = rng.integers(0, 32, (1 + seed, 3)), rng.integers(0, 32, (300, 3))
+        assert 0 <= smd(few, many, (32,) * 3) <= 1
+        found = smd_paper(few, many, (32,) * 3)
+        assert math.isnan(found) or found >= 0

@@ -80,7 +80,7 @@ def smd_paper(prediction: Points, reference: Points, shape: Sequence[int]) -> fl
     each predicted one, and to the 24 *farthest* predicted voxels of each reference one (``largest=True``,
     most likely meant to be the nearest); sums are taken of exponentials plus 1e-8; 100 iterations at most,
     which is where it ends unless the skeletons are equal; of more than 3000 voxels the first 3000; an empty
-    skeleton is one voxel at the origin.
+    skeleton is one voxel at the origin. NaN where its exponentials overflow: the published code stops there.
     """
     one, other = (points[:PAPER_NODES] if len(points) else ORIGIN for points in (prediction, reference))
     cost = _cost(one, other, shape, (1.0, 1.0, 1.0))
@@ -91,15 +91,17 @@ def smd_paper(prediction: Points, reference: Points, shape: Sequence[int]) -> fl
     def plan() -> Floats:
         return np.exp((u[rows] + v[columns] - allowed) / REGULARISATION)
 
-    for _ in range(PAPER_ITERATIONS):
-        before = u
-        sums = np.bincount(rows, plan(), len(one))
-        u = u + REGULARISATION * (math.log(1 / len(one) + TINY) - np.log(TINY + sums))
-        sums = np.bincount(columns, plan(), len(other))
-        v = v + REGULARISATION * (math.log(1 / len(other) + TINY) - np.log(TINY + sums))
-        if np.abs(u - before).sum() < PAPER_CHANGE:
-            break
-    return float((plan() * allowed).sum())
+    with np.errstate(over="ignore", invalid="ignore"):
+        for _ in range(PAPER_ITERATIONS):
+            before = u
+            sums = np.bincount(rows, plan(), len(one))
+            u = u + REGULARISATION * (math.log(1 / len(one) + TINY) - np.log(TINY + sums))
+            sums = np.bincount(columns, plan(), len(other))
+            v = v + REGULARISATION * (math.log(1 / len(other) + TINY) - np.log(TINY + sums))
+            if np.abs(u - before).sum() < PAPER_CHANGE:
+                break
+        found = float((plan() * allowed).sum())
+    return found if math.isfinite(found) else math.nan
 
 
 def _cost(

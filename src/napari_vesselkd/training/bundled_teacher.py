@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from napari_vesselkd.checkpoints import CheckpointRegistry, save_checkpoint
 from napari_vesselkd.reports import Report
@@ -30,6 +31,7 @@ from napari_vesselkd.training.pretrain import PretrainConfig, pretrain
 from napari_vesselkd.training.sources import Material
 from napari_vesselkd.training.streams import source_of_crop
 from napari_vesselkd.training.teach import TeachConfig, teach
+from napari_vesselkd.training.validation import probability, scores
 
 NAME = "teacher-small"
 PHANTOMS = 80  # of each recipe; a quarter as many again are held out
@@ -71,13 +73,22 @@ def make_teacher(out: Path, *, seed: int = 0, command: str = "") -> Iterator[Rep
         **taught.card.lineage,
         "parent": "pretraining by the same command",
         "pretraining": parent.card.lineage,
-        "codebook": parent.card.metrics["codebook"],
+        "data": about["source"],
+        "seed": seed,
         "command": command,
         "commit": commit(),
     }
     description = "Small teacher with its codebook (SegResNet), trained on phantoms"
-    card = replace(taught.card, description=description, lineage=lineage)
-    save_checkpoint(out / NAME, taught.load().half(), card)  # half precision: half the size
+    teacher = taught.load().half()  # half the size
+    metrics = {**parent.card.metrics, "held_out_phantoms": _scores(teacher.float(), crops[1])}
+    card = replace(taught.card, description=description, lineage=lineage, metrics=metrics)
+    save_checkpoint(out / NAME, teacher.half(), card)
+
+
+def _scores(teacher: nn.Module, crops: Sequence[Crop]) -> dict[str, float]:
+    """Return Dice and clDice on phantoms that were not learned from."""
+    dice, cldice = scores(crops, [probability(teacher, crop.scaled()) >= 0.5 for crop in crops])
+    return {"count": len(crops), "dice": round(dice, 4), "cldice": round(cldice, 4)}
 
 
 def _crop(path: Path, recipe: str) -> Crop:
