@@ -15,6 +15,7 @@ from napari_vesselkd.learning.turn import (
     voxel_size_of,
 )
 from napari_vesselkd.project import Project
+from napari_vesselkd.training.bundled import RECIPES
 from napari_vesselkd.training.finetune import recipe_of
 from napari_vesselkd.training.presets import PRESETS, Preset
 from napari_vesselkd.training.teach import require_teacher
@@ -82,3 +83,9 @@ def student_in_use(source: str | Path, run: Path, preset: Preset) -> Checkpoint 
         recipe_of(found.card)
         return found
     return None
+
+
+def network_of(student: Checkpoint) -> str:
+    """Return how `DistillConfig.student` names the network of a student."""
+    recipe = recipe_of(student.card)
+    return next(name for name, one in RECIPES.items() if one == recipe)

@@ -220,7 +220,7 @@ def _check_fold(path: Path, fold: Fold, config: CrossvalConfig) -> None:
             remedy="Give a smaller --labelled",
         )
     needing = [name for name in config.methods if METHODS[name].needs_unlabelled]
-    if needing and all(row["label"] for row in fold.rows(0, config.labelled) if row in fold.training):
+    if needing and len(fold.training) == min(known, config.labelled or known):
         raise InvalidInputError(
             f"{', '.join(needing)} need unlabelled volumes, and there are none",
             value=f"{path} without {', '.join(fold.groups)}",
@@ -255,6 +255,8 @@ class _Work:
         return [Cell(ANSWERS, fold, seed)] if any(map(_asks, self.config.methods)) else []
 
     def reports(self) -> Iterator[Report]:
+        for fold in self.folds.values():
+            _check_fold(self.source, fold, self.config)
         began, first = time.monotonic(), len(self.finished())
         (self.out / "cells").mkdir(parents=True, exist_ok=True)
         (self.out / "locks").mkdir(exist_ok=True)

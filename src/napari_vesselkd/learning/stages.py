@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from napari_vesselkd.checkpoints import Checkpoint, CheckpointRegistry
 from napari_vesselkd.distillation import METHODS
 from napari_vesselkd.errors import CheckpointNotFoundError, InvalidInputError, OutputError
-from napari_vesselkd.learning.choosing import choose_teacher, preset_of, student_in_use
+from napari_vesselkd.learning.choosing import choose_teacher, network_of, preset_of, student_in_use
 from napari_vesselkd.learning.estimate import StagesPreflight, estimate_stages
 from napari_vesselkd.learning.gate import judge
 from napari_vesselkd.learning.turn import (
@@ -29,7 +29,6 @@ from napari_vesselkd.project import Project
 from napari_vesselkd.reports import Notice, Report
 from napari_vesselkd.training.dataset import Dataset, check_source, copy_dataset
 from napari_vesselkd.training.distill import DistillConfig, check_distill, distill
-from napari_vesselkd.training.finetune import recipe_of
 from napari_vesselkd.training.presets import Preset
 from napari_vesselkd.training.pretrain import PretrainConfig, StageFinished, pretrain
 from napari_vesselkd.training.sources import Material, material_of_csv, material_of_project
@@ -205,7 +204,7 @@ def teach_and_distill(
             yield Notice(f"2 of 2: distilling a new student{_from(student)}")
             config = replace(chosen.distill, name=name, seed=seed, device=device)
             if student is not None:
-                config = replace(config, student=recipe_of(student.card).name)
+                config = replace(config, student=network_of(student))
             found = CheckpointRegistry().get(taught.checkpoint)
             yield from _inside(
                 "distill",
