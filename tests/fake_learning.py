@@ -12,6 +12,7 @@ from napari_vesselkd.volume import open_volume, write_multiscale
 
 FAKES = {"finetune": "fake_job.py", "distill": "fake_stages.py"}
 SIDE = 16
+DONE = 7  # the step after the fake job's last one
 
 
 def make_project(folder, *, blocks=0, value=2):

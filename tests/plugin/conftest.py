@@ -5,6 +5,9 @@ import pytest
 from qtpy.QtCore import Qt
 
 from correcting import Corrector, give_labels
+from fake_learning import use_fake_job
+from learner import Learner
+from napari_vesselkd import jobs
 from napari_vesselkd.plugin.segment_state import Phase, Where
 from napari_vesselkd.project import Project
 from napari_vesselkd.volume import open_volume, write_multiscale
@@ -143,3 +146,15 @@ def corrector(viewer, dock, qtbot, project_path):
     person = Corrector(viewer, dock, qtbot, project_path)
     yield person
     person.settle()
+
+
+@pytest.fixture
+def learner(dock, qtbot, tmp_path, monkeypatch):
+    use_fake_job(monkeypatch)
+    found = Learner(dock, qtbot)
+    yield found
+    for status in jobs.known_runs(tmp_path / "brain.vesselkd"):
+        jobs.stop(status.path, wait=0)
+    found.tab.release()
+    found.settle()
+    dock.session.close()

@@ -48,7 +48,7 @@ def task(run: Path):
     yield StagesPreflight(ESTIMATED)
     yield Progress(1, 2, "blocks", 0.1)
     yield from stage(run, "teach", TEACHER, ("Dice", "commitment"))
-    taught = made(run, f"{name}-teacher", architecture="teacher")
+    taught = made(run, f"{name}-teacher", architecture="teacher", normalisation="windows")
     yield StageFinished(
         "finetune-teacher", taught, f"{name}-teacher", "small", 3, 3.0, {"changed_codes": 0.12}
     )

@@ -60,8 +60,8 @@ def state(judged, **changes):
 def test_a_better_one_shows_both_scores_the_gain_with_its_interval_and_is_promoted_in_one_click(better):
     picture = draw_gate(state(better))
     assert picture.tone == "good"
-    assert picture.rows[0] == ("clDice", "0.850", "0.881", "+0.031\n+0.012 to +0.050")
-    assert picture.rows[1] == ("Dice", "0.815", "0.842", "+0.027\n−0.004 to +0.044")
+    assert picture.rows[0] == ("clDice", "0.850", "0.881", "+0.031\n+0.012…+0.050")
+    assert picture.rows[1] == ("Dice", "0.815", "0.842", "+0.027\n−0.004…+0.044")
     assert picture.promote.enabled
     assert picture.promote.text == "Promote"
     assert picture.promote_first

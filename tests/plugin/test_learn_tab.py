@@ -8,88 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 import napari_vesselkd.inference  # noqa: F401 (here, as the dock's workers load it with little priority)
-from fake_learning import accept, allow, make_project, use_fake_job
+from fake_learning import DONE, accept, allow, make_project
 from napari_vesselkd import jobs
 from napari_vesselkd.project import Project
 
-STEPS = 6
-DONE = STEPS + 1
-
-
-class Learner:
-    """Drives the Learn tab as a person would."""
-
-    def __init__(self, dock, qtbot):
-        self.dock, self.qtbot, self.tab = dock, qtbot, dock.learn
-        dock.show_tab("Learn")
-
-    @property
-    def panel(self):
-        return self.tab.panel
-
-    @property
-    def gate(self):
-        return self.tab.panel.gate
-
-    @property
-    def job(self):
-        return self.tab.job
-
-    def open(self, path):
-        with self.qtbot.waitSignal(self.dock.session.opened, timeout=60_000):
-            self.dock.session.open(path)
-        self.settle()
-        return self.dock.session.project
-
-    def settle(self):
-        """Wait until every worker of the tab has answered."""
-        self.qtbot.waitUntil(lambda: not self.tab.busy, timeout=60_000)
-
-    def click(self, button):
-        assert button.isEnabled(), button.toolTip()
-        self.qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-
-    def start(self):
-        """Press Start and wait until the job is there; return its run folder."""
-        before = self.job.path if self.job is not None else None
-        self.click(self.panel.start)
-        started = lambda: self.job is not None and self.job.path != before  # noqa: E731
-        self.wait(lambda: started() or self.shown(self.panel.error))
-        assert started(), self.panel.error.details.box.toPlainText()
-        return self.job.path
-
-    def wait(self, condition):
-        self.qtbot.waitUntil(condition, timeout=90_000)
-
-    def wait_for(self, state):
-        self.wait(lambda: self.job is not None and self.job.state == state)
-
-    def learn(self):
-        """Learn to the end; return the run folder."""
-        run = self.start()
-        allow(run, DONE)
-        self.wait_for("finished")
-        self.settle()
-        return run
-
-    def shown(self, widget):
-        return widget.isVisibleTo(self.dock)
-
-
-@pytest.fixture
-def learner(dock, qtbot, tmp_path, monkeypatch):
-    use_fake_job(monkeypatch)
-    found = Learner(dock, qtbot)
-    yield found
-    for status in jobs.known_runs(tmp_path / "brain.vesselkd"):
-        jobs.stop(status.path, wait=0)
-    found.tab.release()
-    found.settle()
-    dock.session.close()
+STEPS = DONE - 1
 
 
 @pytest.fixture

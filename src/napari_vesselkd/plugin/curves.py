@@ -20,6 +20,7 @@ HEIGHT = 112
 MOST_POINTS = 600
 FONT = 11  # pixels
 LEFT, RIGHT, TOP, BOTTOM = 40, 8, 20, 18
+LEGEND = 4.0  # pixels left of it
 LINE = 15  # pixels that one more line of the legend takes
 MARK, SPACE = 17, 14  # pixels of the coloured mark before a name, and of the room behind it
 
@@ -141,13 +142,13 @@ class CurvePlot(QWidget):
     def _legend(self) -> list[tuple[Series, str, float, float]]:
         """Return each curve with its text and where it begins; lines that are full are followed by others."""
         metrics, placed = self._metrics(), []
-        x, y = float(LEFT), 0.0
+        x, y = LEGEND, 0.0
         for one in self.series:
             if not one.points:
                 continue
             width = MARK + metrics.horizontalAdvance(f"{one.name} 0.000")  # whatever the mouse is over
-            if x > LEFT and x + width > self.width() - RIGHT:
-                x, y = float(LEFT), y + LINE
+            if x > LEGEND and x + width > self.width():
+                x, y = LEGEND, y + LINE
             placed.append((one, self._value_text(one), x, y))
             x += width + SPACE
         return placed

@@ -81,12 +81,13 @@ class GateView(QWidget):
     def _make_table(self) -> None:
         grid = QGridLayout(self.table)
         grid.setContentsMargins(0, 2, 0, 2)
-        grid.setHorizontalSpacing(10)
+        grid.setHorizontalSpacing(6)
         grid.setVerticalSpacing(2)
         for at, heading in enumerate(HEADINGS):
             grid.addWidget(_cell(FACT, at, heading), 0, at)
         for row in (1, 2):
             line = [_cell(STRONG if at == 2 else FACT, at) for at in range(len(HEADINGS))]
+            line[-1].setStyleSheet("font-size: 11px;")  # the interval has to fit in a narrow dock
             for at, label in enumerate(line):
                 grid.addWidget(label, row, at)
             self.cells.append(line)

@@ -18,7 +18,7 @@ Curve = tuple[str, tuple[Point, ...]]
 
 FINETUNE, PRETRAIN, TEACHER, STUDENT = "finetune", "pretrain", "teacher", "student"
 REPORTED_AS = {PRETRAIN: "pretrain", TEACHER: "finetune-teacher", STUDENT: "distill"}
-ASKING = ("vpbsd", "vpbsd-without-codes", "vpbsd-without-pseudo", "hint-and-pseudo")
+ASKING = ("vpbsd", "vpbsd-without-codes", "vpbsd-without-pseudo")
 """Methods for which the teacher's answers are kept before the first step."""
 
 

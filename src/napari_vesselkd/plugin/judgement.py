@@ -211,7 +211,7 @@ def describe_gain(gain: Gain) -> str:
         return "–"
     if not (math.isfinite(low) and math.isfinite(high)):
         return _signed(estimate)
-    return f"{_signed(estimate)}\n{_signed(low)} to {_signed(high)}"
+    return f"{_signed(estimate)}\n{_signed(low)}…{_signed(high)}"
 
 
 def describe_block(block: BlockResult) -> str:

@@ -5,6 +5,7 @@ student, `JobView` how far the job is; `draw_learn` turns them into a `LearnPict
 """
 
 import math
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ PHANTOM_SHARE = 0.25
 SECONDS_PER_STEP = 0.4  # on two cores; used until a run of the project was measured
 PRESETS = {"published": "As published", "evidence": "By the evidence", "quick": "Quick, CPU"}
 QUICK, AUTO = "quick", "auto"
+ANNOUNCED = re.compile(r"\d of \d: ")  # notices of stages that begin: the row of phases says it
 
 
 class Goal(Enum):
@@ -225,7 +227,7 @@ def draw_learn(
         phases=phases(job) if job is not None and is_staged(job) else (),
         choices=_choices(job),
         stage=_stage(lesson, job, looked_at),
-        notices=job.notices if job is not None else (),
+        notices=tuple(text for text in job.notices if not ANNOUNCED.match(text)) if job is not None else (),
         failure=failure or (job.failure if job is not None else None),
         command=command_line(lesson, form),
     )

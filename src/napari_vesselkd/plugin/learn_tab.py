@@ -45,6 +45,7 @@ class LearnTab(QWidget):
         self._failure: Failure | None = None
         self._sure = False
         self._looked_at = ""
+        self._made: tuple[str, ...] = ()  # checkpoints of the job that are listed
         self._offer = Offer()
         self._offered: tuple[Any, ...] = ()  # what `_offer` is about
         self._runs: tuple[Path, ...] = ()
@@ -183,7 +184,8 @@ class LearnTab(QWidget):
 
     def _job_changed(self) -> None:
         made = self.job.made if self.job is not None else ()
-        if not set(made) <= {entry.name for entry in self.panel.checkpoints.entries}:
+        if made != self._made:
+            self._made = made
             self._list_checkpoints()
         failed = self.job is not None and self.job.failure is not None
         appeared = failed and not self.panel.error.isVisible()
@@ -297,7 +299,7 @@ class LearnTab(QWidget):
     def _paint(self) -> None:
         lesson, job = self.lesson(), self.job
         finetuned = job is not None and job.stage.name == FINETUNE
-        picture = draw_learn(
+        self.picture = draw_learn(
             lesson,
             self.panel.goal.form(),
             job,
@@ -307,7 +309,7 @@ class LearnTab(QWidget):
             measured=job.seconds_per_step if job is not None and finetuned else None,
             failure=self._failure or self.watch.failure,
         )
-        self.panel.paint(picture, self.watch.pictures)
+        self.panel.paint(self.picture, self.watch.pictures)
         self.panel.show_runs([path.name for path in self._runs], self._run_index())
         self.panel.gate.paint(draw_gate(gate) if (gate := self._gate(lesson, job)) is not None else None)
         self.panel.checkpoints.show_entries(self.panel.checkpoints.entries, lesson.locked)

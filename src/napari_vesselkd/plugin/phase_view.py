@@ -13,11 +13,12 @@ MARKS = {Where.DONE: "✓", Where.NOW: "▸", Where.NEXT: "·"}
 
 
 class PhaseRow(QLabel):
-    """One line of text; wraps where it does not fit."""
+    """One line of small text; wraps where it does not fit."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setObjectName(FACT)
+        self.setStyleSheet("font-size: 11px;")
         self.setWordWrap(True)
         self.setTextFormat(Qt.TextFormat.RichText)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)

@@ -18,7 +18,7 @@ TITLES = {
     TEACHER: "Teacher",
     ANSWERS: "Answers",
     STUDENT: "Student",
-    GATE: "Comparison",
+    GATE: "Compare",
 }
 ENDED = {
     "stopping": ["Stopping after this step"],
@@ -82,7 +82,7 @@ def describe_job(job: JobView) -> str:
     if job.active and now == GATE:
         parts.append(f"Comparing with the current checkpoint{counted}")
     elif job.active and now == ANSWERS and _asked(job) is not None:
-        parts.append(f"Teacher's answers{counted}")
+        parts.append(f"Teacher's answers{counted.replace(ANSWERS_UNIT, 'patches')}")
     elif job.active and (progress is None or job.counted is not None):
         parts.append(f"Preparing{counted}")
     elif progress is not None and not is_staged(job):

@@ -39,8 +39,8 @@ def read_offer(project: Path, preset: str, teacher: str) -> Offer:
 
 
 def describe_teacher(name: str, chosen: str) -> str:
-    """Return which teacher the run begins with."""
-    return f"Auto: {name}" if chosen == AUTO else ""
+    """Return which teacher the run begins with, where that is not what was chosen."""
+    return f"Begins with {name}." if chosen == AUTO else ""
 
 
 def what_is_tight(ram: float, free_ram: float, disk: float, free_disk: float) -> str:
