@@ -55,11 +55,11 @@ FULL = (
     ("distill.steps", 10_000),
     ("distill.pool", 1000),
 )
-REDUCED = (
-    ("pretrain.steps", 600),
+REDUCED = (  # about half an hour a fold on one core
+    ("pretrain.steps", 300),
     ("pretrain.batch", 2),
-    ("teach.steps", 400),
-    ("distill.steps", 1000),
+    ("teach.steps", 200),
+    ("distill.steps", 600),
     ("distill.pool", 120),
 )
 FLAT = (("distill.patch", [32, 96, 96]),)

@@ -122,7 +122,8 @@ def test_a_cross_validation_that_was_killed_goes_on_with_what_is_missing(capsys,
     assert RunFolder(folder / "out").status().state is JobState.CRASHED
     finished = {path: path.read_bytes() for path in (folder / "out" / "cells").glob("*.json")}
     assert 3 <= len(finished) < 5
-    outcome = run(capsys, *words)
+    assert run(capsys, *words, "--seeds", "2").code == 2
+    outcome = run(capsys, *RunFolder(folder / "out").command)
     assert outcome.code == 0, outcome.err
     assert all(path.read_bytes() == content for path, content in finished.items())
     assert "baseline" in outcome.out and str(folder / "out" / "table.md") in outcome.out

@@ -192,7 +192,9 @@ def test_a_comparison_that_cannot_be_made_is_refused(data, changes, message):
 def test_a_method_that_needs_unlabelled_volumes_is_refused_without_any(tmp_path):
     data = write_data_set(tmp_path, labelled=6)
     config = replace(ALONE, methods=("baseline", "vpbsd"))
-    with pytest.raises(InvalidInputError, match="vpbsd need unlabelled volumes"):
+    with pytest.raises(
+        InvalidInputError, match="Without unlabelled volumes these methods cannot learn: vpbsd"
+    ):
         check_crossval(data, config)
     check_crossval(data, replace(config, labelled=1))
     check_crossval(data, ALONE)

@@ -25,6 +25,7 @@ from napari_vesselkd.learning.crossval import CrossvalConfig, check_crossval, cr
 from napari_vesselkd.reports import Notice, Report
 
 KIND = "crossval"
+NAMED = ("folds", "seeds", "labelled")  # settings with options of their own
 END_LIMIT = 10.0  # s for a helper to end by itself
 
 
@@ -55,18 +56,15 @@ class CrossvalRequest:
         return {"source": str(self.source), "preset": self.preset, **plain(asdict(self.config))}
 
     def command(self) -> list[str]:
-        more = [] if self.processes == 1 else ["--processes", str(self.processes)]
-        return [*self.words(), *more]
-
-    def words(self) -> list[str]:
-        """Return the arguments of ``vesselkd`` for one process."""
         words = [KIND, str(self.source), "--out", str(self.run), "--preset", self.preset]
         words += ["--methods", ",".join(self.config.methods)]
         base = based_on(self.preset)
         for name, value in differences(self.config, base):
-            if name != "methods":
+            if name in NAMED:
+                words += [f"--{name}", str(value)]
+            elif name != "methods":
                 words += ["--set", assignment(name, value)]
-        return words
+        return words if self.processes == 1 else [*words, "--processes", str(self.processes)]
 
     def check(self) -> None:
         check_crossval(self.source, self.config)
@@ -146,7 +144,7 @@ def _started(
 ) -> subprocess.Popen[bytes]:
     with (request.run / f"helper-{number}.log").open("ab") as log:
         return subprocess.Popen(  # noqa: S603  (our own command line)
-            [sys.executable, "-m", "napari_vesselkd.cli", *request.words()],
+            [sys.executable, "-m", "napari_vesselkd.cli", *request.command()],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

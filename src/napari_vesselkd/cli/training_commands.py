@@ -150,10 +150,15 @@ def crossval(
     *,
     out: Annotated[str, Parameter(help="Folder for everything; the same one goes on where it was stopped.")],
     methods: Annotated[
-        str, Parameter(help="Names of methods, see distill, with commas between them.")
-    ] = "baseline,vpbsd",
-    folds: Annotated[int, Parameter(help="Parts that the groups are divided into.")] = 5,
-    seeds: Annotated[int, Parameter(help="Repetitions of everything, each from another seed.")] = 3,
+        str | None,
+        Parameter(help="Names of methods, see distill, with commas between them. Default: baseline,vpbsd."),
+    ] = None,
+    folds: Annotated[
+        int | None, Parameter(help="Parts that the groups are divided into. Default: 5.")
+    ] = None,
+    seeds: Annotated[
+        int | None, Parameter(help="Repetitions of everything, each from another seed. Default: 3.")
+    ] = None,
     labelled: Annotated[
         int | None,
         Parameter(
@@ -183,7 +188,9 @@ def crossval(
     from napari_vesselkd.cli.comparing import run_crossval
     from napari_vesselkd.cli.staging import Given
 
-    names = tuple(name.strip() for name in methods.split(",") if name.strip())
+    names = None
+    if methods is not None:
+        names = tuple(name.strip() for name in methods.split(",") if name.strip())
     asked = {"methods": names, "folds": folds, "seeds": seeds, "labelled": labelled}
     given = Given(preset, (), settings, config, device)
     run_crossval(source, out, asked, given, Console(json, quiet), processes=processes)

@@ -222,7 +222,7 @@ def _check_fold(path: Path, fold: Fold, config: CrossvalConfig) -> None:
     needing = [name for name in config.methods if METHODS[name].needs_unlabelled]
     if needing and len(fold.training) == min(known, config.labelled or known):
         raise InvalidInputError(
-            f"{', '.join(needing)} need unlabelled volumes, and there are none",
+            f"Without unlabelled volumes these methods cannot learn: {', '.join(needing)}",
             value=f"{path} without {', '.join(fold.groups)}",
             remedy="Add rows with an empty label, or give --labelled N: the others count as unlabelled",
         )
@@ -415,8 +415,9 @@ class _Work:
         found = {cell: self.result(cell) for cell in self.cells}
         failed = tuple(cell.name for cell, one in found.items() if "error" in one)
         rows = [
-            {"method": cell.what, "fold": cell.fold, "seed": max(cell.seed, 0), **scores}
+            {"method": cell.what, "fold": cell.fold, "seed": seed, **scores}
             for cell, one in found.items()
+            for seed in (range(self.config.seeds) if cell.what == THRESHOLD else [cell.seed])
             for scores in one.get("volumes", ())
         ]
         costs = found[self.cells[-1]].get("costs", {})
