@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-# As napari_vesselkd.models does it, before any test loads torch: threads sleep while they wait for each other.
+# As napari_vesselkd.models does it, but before any test loads torch: threads sleep while they wait.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
