@@ -136,10 +136,10 @@ def differences(rows: Rows, reference: str, metrics: Iterable[str] | None = None
     -----
     The interval is a bootstrap that draws whole folds: the volumes of a fold were segmented by the same
     network, so they are not independent, and drawing volumes would give too narrow an interval. A percentile
-    interval of few draws is too narrow too (5 folds: 83 % instead of 95 %), so the percentiles are expanded
+    interval of few draws is too narrow too (5 folds: 85 % instead of 95 %), so the percentiles are expanded
     to those of Student's t with folds - 1 degrees of freedom (T. Hesterberg, What Teachers Should Know About
     the Bootstrap, Am. Stat. 69, 2015, section 5.3: "expanded percentile"). It cannot reach beyond the folds'
-    means: with 5 folds it holds the truth about 93 % of the time, with 3 about 75 %, hence the caution.
+    means: with 5 folds it holds the truth about 92 % of the time, with 3 about 75 %, hence the caution.
 
     The paired t-test over volumes is a cross-check without draws; it takes volumes as independent and is too
     narrow where those of a fold go together.
