@@ -16,3 +16,11 @@ def vesselkd_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("real volumes: set VESSELKD_DATA to their folder")
     return Path(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_list_of_jobs(tmp_path_factory):
+    """Jobs that tests start are not noted among those of the person who runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
