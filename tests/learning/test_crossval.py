@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from filelock import FileLock
@@ -125,7 +126,9 @@ def test_every_method_teacher_and_threshold_are_scored_on_what_none_of_them_lear
             assert learned and not scored & learned
     assert set(done["costs"]["costs"]) == {"student", "teacher"}
     assert done["costs"]["costs"]["student"]["parameters"] == 122_349
-    assert all("vpbsd" in text for text in (found[-1].table, (tmp_path / "table.csv").read_text()))
+    assert "VpbSD" in found[-1].table and "122,349" in found[-1].table
+    assert {Path(one).suffix for one in found[-1].files} == {".md", ".csv", ".json", ".png"}
+    assert all(Path(one).stat().st_size for one in found[-1].files)
     assert not list(tmp_path.rglob("state.safetensors")) and not list(tmp_path.rglob("answers"))
 
 

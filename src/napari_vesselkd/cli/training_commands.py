@@ -179,7 +179,7 @@ def crossval(
     """Compare methods: train each without one part of the groups, score it there, for every part and seed.
 
     The teacher, which the methods of a part and seed share, and the best threshold of the image are scored
-    too. The tables are table.md, table.csv and table.json. Settings are --set pretrain.KEY,
+    too. The tables are table.md, table.csv, table.json and table.png. Settings are --set pretrain.KEY,
     teach.KEY and distill.KEY. The same command on another machine or in another process helps with what is
     left to do.
 

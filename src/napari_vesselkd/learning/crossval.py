@@ -28,7 +28,7 @@ from napari_vesselkd.errors import InvalidInputError, TrainingError
 from napari_vesselkd.learning.costs import costs_of
 from napari_vesselkd.learning.folds import Fold, folds_of, write_rows
 from napari_vesselkd.learning.scoring import score_checkpoint, score_threshold
-from napari_vesselkd.learning.table_files import write_tables
+from napari_vesselkd.measure.tables import write_tables
 from napari_vesselkd.models.devices import checked_device
 from napari_vesselkd.reports import Notice, Progress, Report, Result
 from napari_vesselkd.training.checking import check_at_least
