@@ -10,7 +10,7 @@ from napari_vesselkd.plugin.job_events import ANSWERS_UNIT, JobView, fold
 from napari_vesselkd.plugin.job_stages import ASKING, plan_of
 from napari_vesselkd.plugin.learn_state import PRESETS, Goal, LearnForm, Lesson, Offer, arguments, draw_learn
 from napari_vesselkd.plugin.stage_text import Where, describe_job, permille, phases, seconds_left
-from napari_vesselkd.plugin.teaching import read_offer, what_is_tight
+from napari_vesselkd.plugin.teaching import ask_for_offer, what_is_tight
 from napari_vesselkd.reports import Progress
 
 PROJECT = Path("/data/brain.vesselkd")
@@ -283,9 +283,9 @@ def test_the_fake_jobs_report_what_the_real_ones_do():
     assert "stages" in {one.name for one in fields(StagesPreflight)}
 
 
-def test_an_offer_without_a_teacher_names_the_problem_and_the_presets(tmp_path):
+def test_a_process_of_its_own_says_which_presets_there_are_and_why_a_teacher_is_none(tmp_path):
     path = fake_learning.make_project(tmp_path, blocks=1)
-    offer = read_offer(path, "quick", "nobody")
+    offer = ask_for_offer(path, "quick", "nobody")
     assert "nobody" in offer.problem
     assert set(offer.descriptions) == set(PRESETS)
     assert offer.estimate == ""

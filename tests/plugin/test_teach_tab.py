@@ -22,7 +22,7 @@ OFFER = Offer(
 def offers(monkeypatch):
     """What the pre-flight is asked for; the answer is always the same."""
     asked = []
-    monkeypatch.setattr(learn_tab, "read_offer", lambda *about: (asked.append(about), OFFER)[1])
+    monkeypatch.setattr(learn_tab, "ask_for_offer", lambda *about: (asked.append(about), OFFER)[1])
     return asked
 
 

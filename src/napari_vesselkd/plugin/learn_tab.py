@@ -24,7 +24,7 @@ from napari_vesselkd.plugin.learn_panel import LearnPanel
 from napari_vesselkd.plugin.learn_state import LearnForm, Lesson, Offer, arguments, draw_learn, kind_of
 from napari_vesselkd.plugin.lineage import Entry, read_entries
 from napari_vesselkd.plugin.session import ProjectSession
-from napari_vesselkd.plugin.teaching import read_offer
+from napari_vesselkd.plugin.teaching import ask_for_offer
 from napari_vesselkd.plugin.visible import go_to
 from napari_vesselkd.plugin.workers import Task, run
 
@@ -242,7 +242,7 @@ class LearnTab(QWidget):
         self._offer = Offer(self._offer.descriptions)
         self._work(
             "offer",
-            lambda: read_offer(path, form.preset, form.teacher),
+            lambda: ask_for_offer(path, form.preset, form.teacher),
             self._take_offer,
             lambda failure: self._take_offer(Offer(problem=failure.headline)),
         )

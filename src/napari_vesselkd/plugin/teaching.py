@@ -1,9 +1,14 @@
 """What is said before a new student is taught: presets, the teacher it begins with, time, memory, disk.
 
-Everything here imports torch and is slow: for a worker.
+The answer needs torch and MONAI. Importing them in a thread of the viewer would hold the GUI thread up for
+seconds, so a process of its own finds out.
 """
 
+import json
 import shutil
+import subprocess
+import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import psutil
@@ -12,6 +17,19 @@ from napari_vesselkd.errors import CheckpointError, CheckpointNotFoundError, Ves
 from napari_vesselkd.plugin.failure import in_the_dock
 from napari_vesselkd.plugin.learn_state import AUTO, Offer
 from napari_vesselkd.plugin.visible import describe_bytes
+
+
+def ask_for_offer(project: Path, preset: str, teacher: str) -> Offer:
+    """Return what `read_offer` says in a process of its own; takes seconds, for a worker."""
+    words = [sys.executable, "-m", "napari_vesselkd.plugin.teaching", str(project), preset, teacher]
+    answer = subprocess.run(  # noqa: S603  (our own module)
+        words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
+    try:
+        return Offer(**json.loads(answer.stdout.splitlines()[-1]))
+    except (IndexError, ValueError, TypeError):
+        said = answer.stderr.strip().splitlines()
+        return Offer(problem=said[-1] if said else "What teaching takes could not be found out")
 
 
 def read_offer(project: Path, preset: str, teacher: str) -> Offer:
@@ -63,3 +81,7 @@ def _sentence(error: VesselKDError) -> str:
     value = f": {error.value}" if error.value is not None else ""
     remedy = f". {in_the_dock(error.remedy)}" if error.remedy else ""
     return f"{error.what}{value}{remedy}"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(asdict(read_offer(Path(sys.argv[1]), *sys.argv[2:4]))) + "\n")
