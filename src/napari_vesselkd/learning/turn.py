@@ -148,6 +148,8 @@ def kept_copy(copy: Path, chosen: Callable[[], Checkpoint]) -> Checkpoint:
 
 def _chosen(source: str | Path, parent: str) -> Checkpoint:
     """Return the checkpoint to start from; InvalidInputError where it is made for other voxels."""
+    if not is_project(source):
+        read_rows(Path(source))  # without a label there is nothing to learn from, whatever the images are
     registry, size, name = registry_of(source), voxel_size_of(source), parent
     if is_project(source) and name == "auto":
         with Project.open(source, write=False) as project:
