@@ -97,7 +97,8 @@ def test_an_empty_prediction_scores_zero_and_has_no_distance(masks):
     assert (score.dice, score.jaccard, score.cldice, score.tsens) == (0, 0, 0, 0)
     assert math.isnan(score.hd95_um)
     assert math.isnan(score.hd95_voxels)
-    assert score.notes == ("The prediction is empty: no HD95.",)
+    assert math.isnan(score.smd)
+    assert score.notes == ("The prediction is empty: no HD95, no SMD.",)
 
 
 def test_without_a_voxel_size_there_is_no_distance_in_um(masks):
@@ -122,6 +123,13 @@ def test_what_does_not_fit_into_memory_is_left_out_and_said(monkeypatch, masks):
     assert score.dice > 0.5
     assert math.isnan(score.cldice)
     assert "are free" in score.notes[0]
+
+
+def test_a_long_skeleton_is_compared_in_part_and_that_is_said(monkeypatch, masks):
+    assert evaluate(*masks, (1, 1, 1)).notes == ()
+    monkeypatch.setattr(metrics, "MOST_NODES", 20)
+    (note,) = evaluate(*masks, (1, 1, 1)).notes
+    assert "SMD compares about 20" in note
 
 
 def test_bad_voxel_sizes_and_missing_files_are_named(tmp_path, masks):
