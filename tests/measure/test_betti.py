@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_vesselkd.measure import betti
 from napari_vesselkd.measure.betti import BettiNumbers, betti_numbers
 
 
@@ -60,3 +61,14 @@ def test_they_are_what_gudhi_counts(seed, density, shape):
     complex_.compute_persistence(homology_coeff_field=2, min_persistence=0)
     counted = (complex_.persistent_betti_numbers(0.0, 0.5) + [0, 0, 0])[:3]
     assert list(betti_numbers(mask).as_tuple()) == counted
+
+
+@given(seed=st.integers(0, 10_000), density=st.floats(0.05, 0.95), planes=st.integers(1, 9))
+@settings(max_examples=40, deadline=None)
+def test_the_thickness_of_slabs_changes_nothing(seed, density, planes):
+    mask = np.random.default_rng(seed).random((planes, 6, 6)) < density
+    whole = betti_numbers(mask)
+    with pytest.MonkeyPatch.context() as patch:
+        for slab in (1, 2, 3):
+            patch.setattr(betti, "SLAB", slab)
+            assert betti_numbers(mask) == whole

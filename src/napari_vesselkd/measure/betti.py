@@ -14,6 +14,7 @@ from skimage.measure import euler_number
 from napari_vesselkd.measure.overlap import Mask
 
 EVERYWHERE = np.ones((3, 3, 3), bool)
+SLAB = 32  # planes
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,26 @@ def betti_numbers(mask: Mask) -> BettiNumbers:
     """Return the Betti numbers of `mask` (z, y, x).
 
     Pieces and cavities are counted, loops follow from the Euler characteristic:
-    ``chi = b0 - b1 + b2``. What lies beyond the array is background. Memory: about 10 bytes per voxel.
+    ``chi = b0 - b1 + b2``. What lies beyond the array is background. Memory: about 6 bytes per voxel.
     """
     if not mask.any():
         return BettiNumbers(0, 0, 0)
     padded = np.pad(mask, 1)
     pieces = int(ndimage.label(padded, EVERYWHERE)[1])
     cavities = int(ndimage.label(~padded)[1]) - 1
-    return BettiNumbers(pieces, pieces + cavities - int(euler_number(padded, connectivity=3)), cavities)
+    return BettiNumbers(pieces, pieces + cavities - _euler_number(padded), cavities)
+
+
+def _euler_number(mask: Mask) -> int:
+    """Return the Euler characteristic of `mask` (z, y, x), in slabs: scikit-image takes 16 bytes per voxel.
+
+    Neighbouring slabs share one plane, counted twice: chi(A | B) = chi(A) + chi(B) - chi(A & B).
+    """
+    starts = range(0, max(len(mask) - 1, 1), SLAB)
+    slabs = [mask[start : start + SLAB + 1] for start in starts]
+    shared = [mask[start : start + 1] for start in starts[1:]]
+    return sum(map(_euler_of, slabs)) - sum(map(_euler_of, shared))
+
+
+def _euler_of(mask: Mask) -> int:
+    return int(euler_number(mask, connectivity=3))
