@@ -85,3 +85,9 @@ def test_a_poor_prediction_gives_numbers_or_nan_and_no_warning():
         assert 0 <= smd(few, many, (32,) * 3) <= 1
         found = smd_paper(few, many, (32,) * 3)
         assert math.isnan(found) or found >= 0
+
+
+@pytest.mark.parametrize("distance", [smd, smd_paper])
+def test_a_volume_of_one_voxel_has_no_diagonal_to_divide_by(distance):
+    voxel = np.zeros((1, 3), int)
+    assert distance(voxel, voxel, (1, 1, 1)) == pytest.approx(0)

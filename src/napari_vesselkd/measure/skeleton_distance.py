@@ -112,7 +112,7 @@ def _cost(
 ) -> npt.NDArray[np.float64]:
     scale = np.asarray(spacing, float)
     diagonal = float(np.linalg.norm((np.asarray(shape) - 1) * scale))
-    return np.asarray(np.log1p(cdist(one * scale, other * scale)) / math.log(diagonal + 1))
+    return np.asarray(np.log1p(cdist(one * scale, other * scale)) / (math.log1p(diagonal) or 1.0))
 
 
 def _drawn_cells(shape: Sequence[int], share: float, seed: int) -> npt.NDArray[np.bool_]:
