@@ -77,7 +77,9 @@ def test_the_loop(image, viewer, dock, drive, qtbot, tmp_path):
     learn.panel.goal.steps.setValue(STEPS)
     learn.panel.goal.phantoms.setValue(0)
     qtbot.mouseClick(learn.panel.start, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: learn.job is not None and learn.job.losses != (), timeout=180_000)
+    qtbot.waitUntil(
+        lambda: learn.job is not None and any(stage.losses for stage in learn.job.stages), timeout=180_000
+    )
     shot(viewer, "5-learning")
     qtbot.waitUntil(lambda: learn.job.state != "running", timeout=300_000)
     assert learn.job.state == "finished", learn.job.failure

@@ -291,21 +291,29 @@ def test_a_killed_conversion_resumes_to_the_same_bytes(volume: Volume, tmp_path:
 
 
 def test_memory_does_not_grow_with_the_volume(tmp_path: Path) -> None:
-    peaks = []
+    """The least of three peaks: how many chunks are on their way at once is chance, two are allowed for."""
+    config = ConvertConfig(chunk=(32, 64, 64), memory_bytes=2 * 2**20)
+
+    def peak(depth: int, run: int) -> int:
+        with open_volume(tmp_path / f"in{depth}.zarr") as volume:
+            tracemalloc.start()
+            for _ in convert(volume, tmp_path / f"out{depth}-{run}.ome.zarr", config):
+                pass
+            highest = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+        return highest
+
     for depth in (64, 256):
         source = zarr.create_array(
             tmp_path / f"in{depth}.zarr", shape=(depth, 256, 256), chunks=(32, 64, 64), dtype="u2"
         )
         for z in range(0, depth, 32):
             source[z : z + 32] = np.arange(32 * 256 * 256, dtype=np.uint32).reshape(32, 256, 256) % 60_000
-        config = ConvertConfig(chunk=(32, 64, 64), memory_bytes=2 * 2**20)
-        with open_volume(tmp_path / f"in{depth}.zarr") as volume:
-            tracemalloc.start()
-            list(convert(volume, tmp_path / f"out{depth}.ome.zarr", config))
-            peaks.append(tracemalloc.get_traced_memory()[1])
-            tracemalloc.stop()
-    assert peaks[1] <= 1.1 * peaks[0]
-    assert peaks[1] <= 4 * config.memory_bytes
+    peak(64, 0)  # imports and first-use caches are not the volume's
+    small, large = (min(peak(depth, run) for run in (1, 2, 3)) for depth in (64, 256))
+    added, chunk = 192 * 256 * 256 * 2, 32 * 64 * 64 * 2
+    assert large - small <= 2 * chunk < added / 40
+    assert large <= 4 * config.memory_bytes
 
 
 def test_finished_reports_are_json(volume: Volume, tmp_path: Path) -> None:
