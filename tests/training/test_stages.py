@@ -74,8 +74,8 @@ def saving_often(config, every):
     """Return a config whose state is saved every so many steps."""
 
     class Often(type(config)):
-        def fit_config(self):
-            return replace(super().fit_config(), save_every=every, report_every=1)
+        def fit_config(self, *of):
+            return replace(super().fit_config(*of), save_every=every, report_every=1)
 
     return Often(**{key: getattr(config, key) for key in config.__dataclass_fields__})
 
@@ -91,6 +91,19 @@ def stopped_and_resumed(stage, tmp_path, name):
         list(stage(run))
         weights.append(CheckpointRegistry().get(run / "checkpoints" / name).load().state_dict())
     return weights
+
+
+def test_a_rate_for_the_decoder_alone_leaves_the_codes(material, pretrained, tmp_path):
+    """Adam moves every weight by about the rate at each step, so what moved tells the rate it had."""
+    config = replace(TEACH, learning_rate=1e-9, decoder_rate=1e-3, head_rate=1e-3)
+    list(teach(material, pretrained[1], tmp_path, config))
+    taught = CheckpointRegistry().get(tmp_path / "checkpoints" / "teacher")
+    before, after = (dict(found.load().named_parameters()) for found in (pretrained[1], taught))
+    moved = {name for name in before if not torch.allclose(before[name], after[name], atol=1e-6, rtol=0)}
+    behind = tuple(pretrained[1].load().behind_codes)
+    assert moved and all(name.startswith(behind) for name in moved)
+    assert any(name.startswith("network.") for name in moved)
+    assert taught.card.lineage["facts"]["changed_codes"] == 0.0
 
 
 def test_pretraining_goes_on_bit_by_bit(material, tmp_path):

@@ -166,6 +166,11 @@ class Teacher(nn.Module):
         """Path of what goes into the last rectifier at the bottleneck; see `distillation.taps`."""
         return f"network.{self.network.preactivation_tap}"
 
+    @property
+    def behind_codes(self) -> tuple[str, ...]:
+        """How the names of the parameters begin that what is found in the codebook goes through."""
+        return ("up.", "out.", "reconstruction.", *(f"network.{name}" for name in self.network.decoder))
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (B, 1, *) of `x` (B, 1, *) in [0, 1].
 
@@ -197,7 +202,12 @@ class Teacher(nn.Module):
 
     def codes(self, x: Tensor) -> Tensor:
         """Return the code indices (B, *grid) int64 of `x` (B, 1, *) in [0, 1]."""
-        return cast(Quantised, self.quantiser(self.down(self._encode(x)[0]))).indices
+        return cast(Quantised, self.quantiser(self.embed(x))).indices
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Return u (B, W, *grid), before the nearest code is taken, without computing any skip connection."""
+        self._check_sides(x)
+        return cast(Tensor, self.down(self.network.bottleneck(x)))
 
     def reconstruct(self, x: Tensor, indices: Tensor) -> Tensor:
         """Return the image (B, 1, *) that the decoder makes of given codes, without the skips of `x`."""
@@ -206,6 +216,10 @@ class Teacher(nn.Module):
         return cast(Tensor, self.reconstruction(features))
 
     def _encode(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        self._check_sides(x)
+        return self.network.encode(x)
+
+    def _check_sides(self, x: Tensor) -> None:
         sides = tuple(x.shape[2:])
         if any(side % step for side, step in zip(sides, self.total_stride, strict=True)):
             limit = f"multiples of {self.total_stride}"
@@ -214,7 +228,7 @@ class Teacher(nn.Module):
         elif sides == self.total_stride and self.network.two_cells:
             limit = "more than one cell, as they are normalised over the image"
         else:
-            return self.network.encode(x)
+            return
         raise InvalidInputError(
             "The block's sides do not fit the teacher", value=sides, limit=limit, remedy="Pad the block"
         )
@@ -240,6 +254,8 @@ class Network(nn.Module):
         Whether a grid of one cell is too small.
     z_tap, preactivation_tap : str
         See `Teacher`.
+    decoder : tuple of str
+        How the names of the parameters behind the codebook begin.
     """
 
     width: int
@@ -249,10 +265,15 @@ class Network(nn.Module):
     two_cells: ClassVar[bool] = False
     z_tap: ClassVar[str]
     preactivation_tap: ClassVar[str]
+    decoder: ClassVar[tuple[str, ...]] = ("net.decoder",)
 
     def encode(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return z, and the skip connections, the deepest first."""
         raise NotImplementedError
+
+    def bottleneck(self, x: Tensor) -> Tensor:
+        """Return z alone; networks that need less for it leave the rest out."""
+        return self.encode(x)[0]
 
     def decode(self, z: Tensor, skips: Sequence[Tensor]) -> Tensor:
         """Return features (B, width, *)."""
@@ -279,6 +300,10 @@ class SwinUNETRNetwork(Network):
         hidden = net.swinViT(x, net.normalize)
         fine = [net.encoder4(hidden[2]), net.encoder3(hidden[1]), net.encoder2(hidden[0]), net.encoder1(x)]
         return net.encoder10(hidden[4]), [hidden[3], *fine]
+
+    def bottleneck(self, x: Tensor) -> Tensor:
+        net = self.net
+        return cast(Tensor, net.encoder10(net.swinViT(x, net.normalize)[4]))
 
     def decode(self, z: Tensor, skips: Sequence[Tensor]) -> Tensor:
         net = self.net
@@ -320,6 +345,10 @@ class UNETRNetwork(Network):
         coarse = [net.encoder4(maps[0]), net.encoder3(maps[1]), net.encoder2(maps[2])]
         return self.grid(net.proj_feat(tokens)), [*coarse, net.encoder1(x)]
 
+    def bottleneck(self, x: Tensor) -> Tensor:
+        net = self.net
+        return cast(Tensor, self.grid(net.proj_feat(net.vit(x)[0])))
+
     def decode(self, z: Tensor, skips: Sequence[Tensor]) -> Tensor:
         net = self.net
         for block, skip in zip((net.decoder5, net.decoder4, net.decoder3, net.decoder2), skips, strict=True):
@@ -332,6 +361,7 @@ class SegResNetNetwork(Network):
 
     z_tap = "net.down_layers.5"
     preactivation_tap = "net.down_layers.5.1.act:input"
+    decoder = ("net.up_", "net.conv_final")
 
     def __init__(self, config: TeacherConfig) -> None:
         from monai.networks.nets import SegResNet

@@ -36,10 +36,11 @@ from napari_vesselkd.training.validation import probability, scores
 NAME = "teacher-small"
 PHANTOMS = 80  # of each recipe; a quarter as many again are held out
 UPPER = 99.0
-PRETRAIN = PretrainConfig(teacher=SMALL, steps=600, upper=UPPER, look_every=200, name="pretrained")
+PRETRAIN = PretrainConfig(teacher=SMALL, steps=1200, batch=4, upper=UPPER, look_every=200, name="pretrained")
 TEACH = TeachConfig(
     steps=1200,
-    learning_rate=1e-3,
+    learning_rate=1e-5,  # the codes stay
+    decoder_rate=1e-3,
     head_rate=2e-3,
     cross_entropy=1.0,
     skeleton_recall=1.0,

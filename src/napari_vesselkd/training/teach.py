@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,6 +42,9 @@ class TeachConfig:
     learning_rate, head_rate : float
         Of Adam, falling exponentially to a hundredth; that of the new last layer, which a rate of 1e-5 would
         leave as it was drawn (methods 1.5).
+    decoder_rate : float, optional
+        That of what lies behind the codebook, `learning_rate` by default. With few steps a higher one lets
+        the teacher learn to segment while a low `learning_rate` keeps the codes where they are.
     alpha : float
         Weight of the commitment to the codes, which are frozen.
     cross_entropy, skeleton_recall : float
@@ -68,6 +71,7 @@ class TeachConfig:
     accumulate: int = 1
     learning_rate: float = 1e-5
     head_rate: float = 1e-3
+    decoder_rate: float | None = None
     alpha: float = 0.1
     cross_entropy: float = 0.0
     skeleton_recall: float = 0.0
@@ -83,14 +87,17 @@ class TeachConfig:
         check_at_least(self, steps=1, batch=1, accumulate=1, validate_every=1, threads=1)
         check_rate(self.learning_rate)
         check_rate(self.head_rate)
+        if self.decoder_rate is not None:
+            check_rate(self.decoder_rate)
         check_name(self.name)
 
-    def fit_config(self) -> FitConfig:
-        """Return the loop's settings."""
+    def fit_config(self, behind_codes: Sequence[str] = ()) -> FitConfig:
+        """Return the loop's settings; `behind_codes` says which parameters `decoder_rate` is for."""
+        decoder = (self.decoder_rate or self.learning_rate) / self.learning_rate
         return FitConfig(
             steps=self.steps,
             learning_rate=self.learning_rate,
-            factors={"out": self.head_rate / self.learning_rate},
+            factors={"out.": self.head_rate / self.learning_rate, **dict.fromkeys(behind_codes, decoder)},
             schedule="exponential",
             warmup=max(1, self.steps // 40),
             accumulate=self.accumulate,
@@ -166,7 +173,8 @@ def _train(
         view = net.view(batch.image)
         return {**segmentation_terms(view.logits, batch, weights), "commitment": config.alpha * view.loss}
 
-    reports = fit(teacher, batches, terms_of, config.fit_config(), run / "state.safetensors")
+    settings = config.fit_config(teacher.behind_codes)
+    reports = fit(teacher, batches, terms_of, settings, run / "state.safetensors")
     crops = material.watched
     yield from watched(
         reports, lambda crop: probability(teacher, crop.scaled()), crops, run, config.validate_every
