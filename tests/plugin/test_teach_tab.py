@@ -1,12 +1,16 @@
 """Teaching a new student from the dock, in a real window; the job is a process that waits for the test."""
 
+from dataclasses import replace
+
 import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 import napari_vesselkd.inference  # noqa: F401 (here, as the dock's workers load it with little priority)
 from fake_learning import allow, make_project
 from napari_vesselkd import jobs
-from napari_vesselkd.plugin import learn_tab
+from napari_vesselkd.plugin import learn_tab, teaching
 from napari_vesselkd.plugin.learn_state import PRESETS, Offer
 from napari_vesselkd.plugin.stage_text import Where
 
@@ -53,6 +57,24 @@ def test_the_preflight_and_the_command_line_are_those_of_the_choice(learner, pro
     learner.click(learner.panel.command.copy)
     assert QApplication.clipboard().text() == f"vesselkd distill {project.path} --preset evidence"
     assert not list(project.runs.glob("*"))
+
+
+def test_where_there_is_a_gpu_the_papers_preset_is_the_first(learner, offers, monkeypatch, tmp_path):
+    offer = replace(OFFER, preset=teaching.preset_for(1))
+    monkeypatch.setattr(learn_tab, "ask_for_offer", lambda *about: (offers.append(about), offer)[1])
+    project, goal = learner.open(make_project(tmp_path, blocks=3)), learner.panel.goal
+    learner.teach()
+    assert goal.form().preset == "published"
+    assert offers == [(project.path, "quick", "auto"), (project.path, "published", "auto")]
+    goal.preset.setFocus()
+    QTest.keyClick(goal.preset, Qt.Key.Key_Down)
+    learner.settle()
+    assert goal.form().preset == "evidence"  # a choice is not overruled
+    assert offers[2:] == [(project.path, "evidence", "auto")]
+
+
+def test_without_a_gpu_quick_is_recommended(project):
+    assert teaching.read_offer(project.path, "quick", "auto").preset == teaching.preset_for(0) == "quick"
 
 
 def test_the_job_goes_through_its_stages_and_ends_at_the_gate(learner, project):

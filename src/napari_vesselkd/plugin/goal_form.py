@@ -30,6 +30,7 @@ class GoalForm(QWidget):
             self.group.addButton(button)
             self.goals[goal] = button
         self.goals[Goal.FINETUNE].setChecked(True)
+        self._preset_chosen = False
         self.finetuning, self.teaching = self._make_finetuning(), self._make_teaching()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -75,6 +76,11 @@ class GoalForm(QWidget):
         self.teacher.blockSignals(blocked)
         if self.teacher.currentData() != chosen:
             self.changed.emit()
+
+    def recommend(self, preset: str) -> None:
+        """Choose this preset, unless somebody has chosen one."""
+        if not self._preset_chosen and preset in PRESETS:
+            self.preset.setCurrentIndex(self.preset.findData(preset))
 
     def _make_finetuning(self) -> QWidget:
         self.options = QWidget()
@@ -130,6 +136,10 @@ class GoalForm(QWidget):
             box.valueChanged.connect(lambda _: self.changed.emit())
         for choice in (self.preset, self.teacher):
             choice.currentIndexChanged.connect(lambda _: self.changed.emit())
+        self.preset.activated.connect(self._choose_preset)
+
+    def _choose_preset(self, _index: int) -> None:
+        self._preset_chosen = True
 
 
 def _form(part: QWidget) -> QFormLayout:

@@ -31,7 +31,7 @@ STEPS = 150
 PHANTOM_SHARE = 0.25
 SECONDS_PER_STEP = 0.4  # on two cores; used until a run of the project was measured
 PRESETS = {"published": "As published", "evidence": "By the evidence", "quick": "Quick, CPU"}
-QUICK, AUTO = "quick", "auto"
+PUBLISHED, QUICK, AUTO = "published", "quick", "auto"
 ANNOUNCED = re.compile(r"\d of \d: ")  # notices of stages that begin: the row of phases says it
 
 
@@ -114,6 +114,8 @@ class Offer:
         What there is too little of; empty where there is enough.
     problem : str
         Why no student can be taught; empty where one can.
+    preset : str
+        The preset for this machine: the paper's where there is a GPU; empty until that is known.
     """
 
     descriptions: Mapping[str, str] = field(default_factory=dict)
@@ -121,6 +123,7 @@ class Offer:
     estimate: str = ""
     tight: str = ""
     problem: str = ""
+    preset: str = ""
 
 
 @dataclass(frozen=True)

@@ -249,6 +249,7 @@ class LearnTab(QWidget):
 
     def _take_offer(self, offer: Offer) -> None:
         self._offer = offer
+        self.panel.goal.recommend(offer.preset)
         self._paint()
 
     # Workers

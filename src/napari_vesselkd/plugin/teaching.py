@@ -15,7 +15,7 @@ import psutil
 
 from napari_vesselkd.errors import CheckpointError, CheckpointNotFoundError, VesselKDError
 from napari_vesselkd.plugin.failure import in_the_dock
-from napari_vesselkd.plugin.learn_state import AUTO, Offer
+from napari_vesselkd.plugin.learn_state import AUTO, PUBLISHED, QUICK, Offer
 from napari_vesselkd.plugin.visible import describe_bytes
 
 
@@ -37,23 +37,35 @@ def read_offer(project: Path, preset: str, teacher: str) -> Offer:
     from napari_vesselkd.learning.stages import choose_teacher, estimate_stages
     from napari_vesselkd.training.presets import PRESETS
 
+    preset = preset_for(accelerators())
     descriptions = {name: one.description for name, one in PRESETS.items()}
     try:
         found = choose_teacher(project, teacher)
         estimate = estimate_stages(project, preset, teacher=teacher)
     except (CheckpointError, CheckpointNotFoundError) as error:
-        return Offer(descriptions, problem=_no_teacher(error, teacher))
+        return Offer(descriptions, problem=_no_teacher(error, teacher), preset=preset)
     except VesselKDError as error:
-        return Offer(descriptions, problem=_sentence(error))
+        return Offer(descriptions, problem=_sentence(error), preset=preset)
     tight = what_is_tight(
         estimate.ram_bytes,
         psutil.virtual_memory().available,
         estimate.disk_bytes,
         shutil.disk_usage(project).free,
     )
-    return Offer(
-        descriptions, teacher=describe_teacher(found.card.name, teacher), estimate=estimate.text, tight=tight
-    )
+    beginning = describe_teacher(found.card.name, teacher)
+    return Offer(descriptions, teacher=beginning, estimate=estimate.text, tight=tight, preset=preset)
+
+
+def accelerators() -> int:
+    """Return how many CUDA devices there are."""
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def preset_for(gpus: int) -> str:
+    """Return the preset to begin with: the paper's steps would take a CPU weeks."""
+    return PUBLISHED if gpus else QUICK
 
 
 def describe_teacher(name: str, chosen: str) -> str:
