@@ -1,14 +1,12 @@
 """The Look tab: the right maximum, the prediction over it, physical proportions, off the GUI thread."""
 
-import math
-
 import numpy as np
 import pytest
 from PIL import Image
 from qtpy.QtCore import Qt
 
 from napari_vesselkd.geometry import Region
-from napari_vesselkd.plugin.look_state import LookForm, choose_level, draw_look, picture_size, region_at
+from napari_vesselkd.plugin.look_state import LookForm, draw_look, picture_size
 
 UM = ("micrometer",) * 3
 PLUGIN = "napari-vesselkd"
@@ -138,19 +136,6 @@ def test_a_volume_too_large_to_follow_waits_for_project():
     state = draw_look(form, refusal=None, busy=False, has_picture=False, failure=None, voxels=16_000_000_000)
     assert state.project_enabled
     assert "press Project" in state.hint
-
-
-def test_the_finest_level_that_fits_is_chosen():
-    shapes = ((1000, 4000, 4000), (500, 2000, 2000), (250, 1000, 1000), (125, 500, 500))
-    assert choose_level(shapes, Region((0, 0, 0), (32, 1000, 1000))) == 0
-    assert choose_level(shapes, Region((0, 0, 0), (32, 4000, 4000))) == 1
-    assert choose_level(shapes, Region.whole(shapes[0])) == 3
-    assert choose_level(shapes[:1], Region.whole(shapes[0])) == 0
-    assert math.prod(region_at(Region.whole(shapes[0]), shapes[0], shapes[2]).shape) == math.prod(shapes[2])
-
-
-def test_a_region_of_a_coarser_level_is_never_empty():
-    assert region_at(Region((3, 0, 0), (4, 1, 1)), (100, 10, 10), (13, 2, 2)).size >= 1
 
 
 def test_picture_sizes_are_in_micrometres():

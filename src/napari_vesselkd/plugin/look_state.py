@@ -4,15 +4,11 @@ Notation: regions are (z, y, x) voxels of the finest level; a slab is a half-ope
 axis.
 """
 
-import math
 from dataclasses import dataclass
 
-from napari_vesselkd.geometry import AXES, Region, Shape, VoxelSize, as_shape
+from napari_vesselkd.geometry import AXES, Region, VoxelSize, as_shape
 from napari_vesselkd.plugin.failure import Failure
 from napari_vesselkd.plugin.visible import describe_count, slab_around
-
-AUTOMATIC_VOXELS = 64_000_000
-PIXELS = 2048
 
 
 @dataclass(frozen=True)
@@ -87,23 +83,6 @@ def describe_slab(form: LookForm) -> str:
         depth = f" ({high - low} slices)" if axis == form.axis else ""
         parts.append(f"{axis} {low}–{high}{depth}")
     return " · ".join(parts)
-
-
-def choose_level(shapes: tuple[Shape, ...], region: Region, *, voxels: int = AUTOMATIC_VOXELS) -> int:
-    """Return the finest level where `region` (of level 0) has at most `voxels` and fits a screen."""
-    for level, shape in enumerate(shapes):
-        part = region_at(region, shapes[0], shape).shape
-        if math.prod(part) <= voxels and max(part) <= PIXELS:
-            return level
-    return len(shapes) - 1
-
-
-def region_at(region: Region, full: Shape, shape: Shape) -> Region:
-    """Return the voxels of a level of `shape` that `region` of the finest level (`full`) covers."""
-    start = [low * size // whole for low, size, whole in zip(region.start, shape, full, strict=True)]
-    stop = [-(-high * size // whole) for high, size, whole in zip(region.stop, shape, full, strict=True)]
-    stop = [max(low + 1, high) for low, high in zip(start, stop, strict=True)]
-    return Region(as_shape(start), as_shape(stop))
 
 
 def picture_size(region: Region, axis: str, voxel_size: VoxelSize) -> tuple[float, float]:

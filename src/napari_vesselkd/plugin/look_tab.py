@@ -33,7 +33,7 @@ from napari_vesselkd.plugin.layers import (
     shown_by,
     volume_of,
 )
-from napari_vesselkd.plugin.look_state import AUTOMATIC_VOXELS, LookForm, choose_level, draw_look, region_at
+from napari_vesselkd.plugin.look_state import LookForm, draw_look
 from napari_vesselkd.plugin.parts import Choice, ErrorPanel, Fact, labelled, set_quietly
 from napari_vesselkd.plugin.picture_view import PictureView
 from napari_vesselkd.plugin.projecting import Projection, project, save_projection, show_projection
@@ -42,6 +42,7 @@ from napari_vesselkd.plugin.segment_tab import SegmentTab
 from napari_vesselkd.plugin.viewer_events import ViewerEvents
 from napari_vesselkd.plugin.visible import SLAB_SLICES, describe_count
 from napari_vesselkd.plugin.workers import Task, delayed, run
+from napari_vesselkd.projections.levels import AUTOMATIC_VOXELS, choose_level, region_at
 
 DELAY_MS = 350
 NOTHING = "nothing"

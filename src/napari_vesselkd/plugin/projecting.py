@@ -11,8 +11,9 @@ import numpy as np
 
 from napari_vesselkd.geometry import AXES, Region
 from napari_vesselkd.plugin.layers import KEY, Shown, find_layer, placement
-from napari_vesselkd.plugin.look_state import choose_level, picture_size, region_at
+from napari_vesselkd.plugin.look_state import picture_size
 from napari_vesselkd.projections import contrast_window, mip, picture, write_png
+from napari_vesselkd.projections.levels import choose_level, region_at
 from napari_vesselkd.projections.project import Axis
 from napari_vesselkd.volume import Volume
 

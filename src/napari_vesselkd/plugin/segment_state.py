@@ -15,9 +15,9 @@ from pathlib import Path
 from napari_vesselkd.geometry import Region, Shape, VoxelSize
 from napari_vesselkd.plugin.chosen_volume import Chosen, describe_chosen, nearest_folder
 from napari_vesselkd.plugin.failure import Failure
-from napari_vesselkd.plugin.look_state import region_at
 from napari_vesselkd.plugin.progress_text import describe_progress_of
 from napari_vesselkd.plugin.visible import describe_region
+from napari_vesselkd.projections.levels import region_at
 from napari_vesselkd.reports import Progress
 
 OUTPUT_ENDINGS = (".ome.zarr", ".tif", ".tiff", ".nii.gz", ".nii")
