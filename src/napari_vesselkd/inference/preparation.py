@@ -15,6 +15,7 @@ from napari_vesselkd.inference.outputs import Output, earlier_record
 from napari_vesselkd.inference.planning import Plan, describe, make_plan
 from napari_vesselkd.inference.predictor import BlockPredictor, Predictor
 from napari_vesselkd.inference.reports import Preflight
+from napari_vesselkd.labels import RunRecord
 from napari_vesselkd.models import set_statistics, statistics_of
 from napari_vesselkd.reports import Notice
 from napari_vesselkd.volume import IntensityWindow, Volume, measure_intensity_window, open_volume
@@ -48,12 +49,16 @@ def preflight(
 
 def window_of(plan: Plan, target: Output) -> IntensityWindow:
     """Return the intensity window of the output's first run, measured then and kept in the record."""
-    kept = target.record.values.get("window")
+    return kept_window(target.record, plan.volume, float(plan.checkpoint.card.intensity["lower"]), plan.upper)
+
+
+def kept_window(record: RunRecord, volume: Volume, lower: float, upper: float) -> IntensityWindow:
+    """Return the intensity window that a record keeps; where it keeps none, measure and keep it."""
+    kept = record.values.get("window")
     if kept is not None:
         return IntensityWindow(**kept)
-    lower = float(plan.checkpoint.card.intensity["lower"])
-    window = measure_intensity_window(plan.volume, lower=lower, upper=plan.upper)
-    target.record.save(window=window.__dict__)
+    window = measure_intensity_window(volume, lower=lower, upper=upper)
+    record.save(window=window.__dict__)
     return window
 
 
@@ -77,13 +82,20 @@ def fix_statistics(plan: Plan, model: nn.Module, window: IntensityWindow, target
 
 def notices(plan: Plan, window: IntensityWindow) -> Iterator[Notice]:
     """Yield what the user should know about the volume."""
-    name = plan.volume.name
+    yield from volume_notices(plan.volume, window)
+
+
+def volume_notices(
+    volume: Volume, window: IntensityWindow, constant: str = "no vessels to expect"
+) -> Iterator[Notice]:
+    """Do the same; `constant` is what follows where all voxels are alike."""
+    name = volume.name
     if window.constant:
-        yield Notice(f"{name} is constant ({window.low:g} wherever it was sampled): no vessels to expect")
+        yield Notice(f"{name} is constant ({window.low:g} wherever it was sampled): {constant}")
     if window.non_finite > 0:
         share = f"{100 * window.non_finite:.2g} % of a sample"
         yield Notice(f"{name} holds NaN or infinite voxels ({share}); they are taken as 0")
-    missing = plan.volume.missing_chunks()
+    missing = volume.missing_chunks()
     if missing:
         yield Notice(f"{name} has {missing} chunks that are not stored; they read as the fill value")
 

@@ -85,12 +85,12 @@ class RunRecord:
         aside.write_text(json.dumps(self.values, indent=2) + "\n", encoding="utf-8")
         aside.replace(self.folder / "run.json")
 
-    def check(self, fingerprint: Mapping[str, Any], output: Path) -> None:
+    def check(self, fingerprint: Mapping[str, Any], output: Path, *, what: str = "a segmentation") -> None:
         """Raise OutputError if the record is of another volume or other settings than `fingerprint`."""
         other = [key for key, value in fingerprint.items() if self.fingerprint.get(key) != value]
         if other:
             raise OutputError(
-                f"The output holds a segmentation with another {', '.join(other)}",
+                f"The output holds {what} with another {', '.join(other)}",
                 value=output,
                 limit=", ".join(f"{key} {self.fingerprint.get(key)}" for key in other),
                 remedy="Give another output, or --restart to replace it",

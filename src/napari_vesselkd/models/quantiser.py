@@ -143,6 +143,15 @@ class Quantiser(nn.Module):
         """Return the codes (B, W, *grid) of indices (B, *grid)."""
         return F.embedding(indices, self.table()).movedim(-1, 1)
 
+    def distances(self, tokens: Tensor) -> Tensor:
+        """Return how far tokens (T, W) are from each code, (T, N); the nearest one is what they become.
+
+        Lengths are divided by the root mean square length of the codes: 1 is as far as a typical code is
+        from 0.
+        """
+        length = self.scale * math.sqrt(self.config.width)
+        return squared_distances(tokens.float(), self.table()).sqrt() / length
+
     def forward(self, u: Tensor) -> Quantised:
         """Return what the codebook makes of `u` (B, W, *grid); computed in float32."""
         tokens = u.movedim(1, -1).float()
@@ -278,6 +287,13 @@ class ScalarCodebook(Quantiser):
         rounded = places + (places.round() - places).detach()
         indices = (places.detach().round().long() * self.basis).sum(dim=1)
         return self.up(self._values(rounded)), indices, tokens.new_zeros(())
+
+    def distances(self, tokens: Tensor) -> Tensor:
+        """Return how far tokens (T, W) are from each code, (T, N), in steps from one level to the next."""
+        indices = torch.arange(self.config.codes, device=self.basis.device)
+        codes = (indices[:, None] // self.basis % self.levels.long()).float()
+        places = torch.sigmoid(self.down(tokens.float())) * (self.levels - 1)
+        return squared_distances(places, codes).sqrt()
 
     def _values(self, places: Tensor) -> Tensor:
         """Return places 0..level-1 as values in [-1, 1]."""
