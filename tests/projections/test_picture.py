@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from napari_vesselkd.errors import InvalidInputError
-from napari_vesselkd.projections import contrast_window, overlay, picture
+from napari_vesselkd.projections import coloured, contrast_window, figure, overlay, picture
 from napari_vesselkd.projections.picture import length_text, nice_length, square_pixels, with_scale_bar
 
 
@@ -125,3 +125,23 @@ def test_only_a_micrometre_has_a_stem_below_the_line(pixel_um, tail):
     bar = int(np.flatnonzero(white)[-1]) - 2
     assert not white[bar - 3 : bar].any()
     assert white[bar - 6 : bar - 3].any() == tail
+
+
+def test_labels_have_their_own_colours_and_the_rest_stays(gray):
+    rgb = overlay(gray)
+    labels = np.zeros(gray.shape, np.uint16)
+    labels[10:20, 10:20], labels[30:40, 30:40], labels[50:, 50:] = 3, 7, 9
+    painted = coloured(rgb, labels, {3: (1, 0, 0, 1), 7: (0, 0, 1, 1), 0: (0, 0, 0, 0)}).astype(int)
+    assert (painted[labels == 0] == rgb[labels == 0]).all()
+    assert (painted[labels == 9] == rgb[labels == 9]).all()
+    assert (painted[labels == 3][:, 0] > painted[labels == 3][:, 2]).all()
+    assert (painted[labels == 7][:, 2] > painted[labels == 7][:, 0]).all()
+
+
+def test_a_figure_has_square_pixels_and_a_bar_where_the_size_is_known(gray):
+    rgb = overlay(gray)
+    assert figure(rgb, (4.0, 1.0)).shape[0] == pytest.approx(figure(rgb, (4.0, 1.0)).shape[1] * 3, abs=2)
+    plain, barred = figure(rgb, (1.0, 1.0), bar=False), figure(rgb, (1.0, 1.0))
+    assert plain.shape == barred.shape
+    assert (plain != barred).any()
+    assert (figure(rgb, None) == plain).all()

@@ -24,6 +24,8 @@ TINT = np.array([1.0, 0.66, 0.42], np.float32)
 GLOW = np.array([52, 12, 0], np.float32)
 OUTLINE = np.array([255, 120, 32], np.float32)
 OUTLINE_OPACITY = 0.9
+COLOUR_OPACITY = 0.75
+COLOUR_FLOOR = 70.0  # of 255: what is dark in the image still shows its colour
 OUTLINE_PER_SIDE = 1 / 700
 LONG_SIDE = 1200
 LARGEST_SIDE = 30_000
@@ -103,6 +105,46 @@ def picture(
     return rgb if pixel_size_um is None else with_scale_bar(rgb, pixel_um)
 
 
+def coloured(rgb: Rgb, labels: Gray, colours: dict[int, tuple[float, float, float, float]]) -> Rgb:
+    """Return `rgb` with every label in its colour: the image shows through, brighter than it was alone.
+
+    Parameters
+    ----------
+    rgb : ndarray (rows, columns, 3) uint8
+    labels : ndarray (rows, columns)
+    colours : dict of label to (red, green, blue, alpha), each 0..1
+        Labels that are not in it stay as they are.
+    """
+    result = rgb.astype(np.float32)
+    for label in np.unique(labels):
+        colour = colours.get(int(label))
+        if colour is not None and colour[3] > 0:
+            here = labels == label
+            alpha = colour[3] * COLOUR_OPACITY
+            tint = np.array(colour[:3], np.float32) * (COLOUR_FLOOR + rgb[here] * (1 - COLOUR_FLOOR / 255))
+            result[here] = result[here] * (1 - alpha) + tint * alpha
+    painted: Rgb = np.rint(np.clip(result, 0, 255)).astype(np.uint8)
+    return painted
+
+
+def figure(rgb: Rgb, pixel_size_um: tuple[float, float] | None, *, bar: bool = True) -> Rgb:
+    """Return a picture as a figure: square pixels, small ones enlarged, a scale bar where the size is known.
+
+    Parameters
+    ----------
+    rgb : ndarray (rows, columns, 3) uint8
+    pixel_size_um : (row, column) in um, or None
+        None where not even the proportions are known.
+    bar : bool, optional
+        False where only the proportions are known.
+    """
+    size, pixel_um = _square(rgb.shape[:2], pixel_size_um or (1.0, 1.0), enlarge=True)
+    if size != rgb.shape[:2]:
+        large = Image.fromarray(rgb).resize((size[1], size[0]), Image.Resampling.BICUBIC)
+        rgb = np.asarray(large)
+    return rgb if pixel_size_um is None or not bar else with_scale_bar(rgb, pixel_um)
+
+
 def square_pixels(rgb: Rgb, pixel_size_um: tuple[float, float]) -> tuple[Rgb, float]:
     """Return `rgb` stretched along its coarser axis so that its pixels are square, and their size in um."""
     size, pixel_um = _square(rgb.shape[:2], pixel_size_um, enlarge=False)
@@ -137,7 +179,7 @@ def with_scale_bar(rgb: Rgb, pixel_um: float) -> Rgb:
     centre = right - wide / 2
     left = round(centre - bar / 2)
     draw.rectangle((left, bottom - thick + 1, left + bar - 1, bottom), fill=(255, 255, 255, 255))
-    _write(draw, (centre, bottom - thick - gap * 0.75), text, font)
+    write_text(draw, (centre, bottom - thick - gap * 0.75), text, font)
     return np.asarray(Image.alpha_composite(image, shade).convert("RGB"))
 
 
@@ -154,7 +196,7 @@ def length_text(length_um: float) -> str:
     return f"{length_um:g} µm" if length_um >= 1 else f"{length_um * 1000:g} nm"
 
 
-def _write(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, font: Any) -> None:
+def write_text(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, font: Any) -> None:
     """Write `text` centred on `at`, which lies on the baseline.
 
     Pillow's own font, the only one that every machine has, has no "µ": it is a "u" with a stem below.
