@@ -3,7 +3,7 @@
 from qtpy.QtCore import Qt
 
 from fake_learning import DONE, allow
-from napari_vesselkd.plugin.learn_state import Goal
+from napari_vesselkd.plugin.goals import Goal
 
 
 class Learner:

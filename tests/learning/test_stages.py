@@ -23,7 +23,8 @@ from napari_vesselkd.learning import (
     teach_and_distill,
     teach_from,
 )
-from napari_vesselkd.learning.choosing import choose_teacher
+from napari_vesselkd.learning.choosing import choose_teacher, distill_by, preset_of
+from napari_vesselkd.learning.estimate import estimate_pretraining
 from napari_vesselkd.project import Project
 from napari_vesselkd.training.distill import DistillConfig
 from napari_vesselkd.training.presets import PRESETS
@@ -138,6 +139,25 @@ def test_the_estimate_says_more_for_more_work_and_what_each_part_takes(data, tea
     assert "cpu" in quick.text and "GB" in quick.text
     with pytest.raises(InvalidInputError, match="no such preset"):
         estimate_stages(data, "other", teacher=teacher)
+
+
+def test_the_estimate_of_a_method_leaves_the_teacher_out_and_pretraining_has_its_own(data, teacher):
+    both = estimate_stages(data, "evidence", "cpu", teacher=teacher)
+    alone = estimate_stages(data, "evidence", "cpu", teacher=teacher, method="vpbsd")
+    assert alone.stages == {**both.stages, "teacher": 0.0}
+    assert estimate_stages(data, "evidence", "cpu", teacher=teacher, method="baseline").stages["answers"] == 0
+    with pytest.raises(InvalidInputError, match="no such method"):
+        estimate_stages(data, "evidence", "cpu", teacher=teacher, method="other")
+    quick, published = (estimate_pretraining(preset, "cpu") for preset in ("quick", "published"))
+    assert set(quick.stages) == {"pretrain"} and quick.seconds == quick.stages["pretrain"]
+    assert published.seconds > 20 * quick.seconds and published.ram_bytes > quick.ram_bytes
+
+
+def test_a_preset_of_vpbsd_does_for_other_methods():
+    evidence = preset_of("evidence").distill
+    assert evidence.options == {"soft": True}
+    assert distill_by(evidence, "kd") == replace(evidence, method="kd", options={})
+    assert distill_by(evidence, "vpbsd") == evidence
 
 
 def test_a_teacher_is_chosen_by_name_path_or_age_and_nothing_else_is_taken_for_one(project, tmp_path):

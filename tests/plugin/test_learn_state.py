@@ -6,16 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from napari_vesselkd.plugin.goals import LearnForm, arguments
 from napari_vesselkd.plugin.job_events import JobView
 from napari_vesselkd.plugin.job_stages import FINETUNE, StageView, Validated
-from napari_vesselkd.plugin.learn_state import (
-    SECONDS_PER_STEP,
-    LearnForm,
-    Lesson,
-    arguments,
-    describe_time,
-    draw_learn,
-)
+from napari_vesselkd.plugin.learn_state import SECONDS_PER_STEP, Lesson, describe_time, draw_learn
 from napari_vesselkd.plugin.progress_text import duration
 from napari_vesselkd.plugin.stage_text import describe_job
 from napari_vesselkd.reports import Progress

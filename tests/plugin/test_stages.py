@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 import fake_learning
+from napari_vesselkd.plugin.goals import METHODS, PRESETS, Goal, LearnForm, arguments
 from napari_vesselkd.plugin.job_events import ANSWERS_UNIT, JobView, fold
 from napari_vesselkd.plugin.job_stages import ASKING, plan_of
-from napari_vesselkd.plugin.learn_state import PRESETS, Goal, LearnForm, Lesson, Offer, arguments, draw_learn
+from napari_vesselkd.plugin.learn_state import Lesson, Offer, draw_learn
 from napari_vesselkd.plugin.stage_text import Where, describe_job, permille, phases, seconds_left
 from napari_vesselkd.plugin.teaching import ask_for_offer, what_is_tight
 from napari_vesselkd.reports import Progress
@@ -221,6 +222,22 @@ def test_the_command_line_of_teaching_names_preset_and_teacher():
     ]  # fmt: skip
 
 
+def test_the_other_methods_and_pretraining_have_their_commands():
+    form = LearnForm(goal=Goal.TEACH, method="mean-teacher")
+    assert draw(form).command == f"vesselkd distill {PROJECT} --preset quick --method mean-teacher"
+    assert "Mean Teacher" in draw(form, offer=Offer(estimate="1 min")).start.tooltip
+    form = replace(form, goal=Goal.PRETRAIN, preset="published", teacher="other")
+    assert draw(form).command == f"vesselkd pretrain {PROJECT} --preset published"
+
+
+def test_a_teacher_can_be_pretrained_before_anything_is_corrected():
+    form = LearnForm(goal=Goal.PRETRAIN)
+    picture = draw_learn(Lesson(PROJECT), form, None)
+    assert picture.start.enabled and picture.reason == "" and picture.hint == ""
+    assert not draw_learn(Lesson(locked="Open a project first"), form, None).start.enabled
+    assert not draw_learn(Lesson(PROJECT), form, None, offer=Offer(problem="None")).start.enabled
+
+
 def test_the_preflight_says_what_is_missing():
     offer = Offer(estimate="About 20 min on cpu", tight="Only 1.0 GB of memory is free")
     picture = draw(offer=offer)
@@ -264,11 +281,12 @@ def test_stages_that_begin_are_no_notices_beside_the_row_of_phases():
 
 
 def test_the_presets_and_the_methods_that_ask_first_are_those_of_training():
-    from napari_vesselkd.distillation import METHODS
+    from napari_vesselkd.distillation import METHODS as REAL_METHODS
     from napari_vesselkd.training.presets import PRESETS as REAL
 
     assert set(PRESETS) == set(REAL)
-    asking = {name for name, one in METHODS.items() if one.needs_teacher and not one.needs_live_teacher}
+    assert set(METHODS) == {"", *REAL_METHODS}
+    asking = {name for name, one in REAL_METHODS.items() if one.needs_teacher and not one.needs_live_teacher}
     assert set(ASKING) == asking
 
 
@@ -285,7 +303,7 @@ def test_the_fake_jobs_report_what_the_real_ones_do():
 
 def test_a_process_of_its_own_says_which_presets_there_are_and_why_a_teacher_is_none(tmp_path):
     path = fake_learning.make_project(tmp_path, blocks=1)
-    offer = ask_for_offer(path, "quick", "nobody")
+    offer = ask_for_offer(path, LearnForm(goal=Goal.TEACH, teacher="nobody"))
     assert "nobody" in offer.problem
     assert set(offer.descriptions) == set(PRESETS)
     assert offer.estimate == ""

@@ -11,7 +11,8 @@ import napari_vesselkd.inference  # noqa: F401 (here, as the dock's workers load
 from fake_learning import allow, make_project
 from napari_vesselkd import jobs
 from napari_vesselkd.plugin import learn_tab, teaching
-from napari_vesselkd.plugin.learn_state import PRESETS, Offer
+from napari_vesselkd.plugin.goals import PRESETS, Goal, LearnForm
+from napari_vesselkd.plugin.learn_state import Offer
 from napari_vesselkd.plugin.stage_text import Where
 
 TEACHER, ANSWERS, STUDENT, END = 3, 5, 9, 10  # the last step of each phase of the fake job
@@ -20,6 +21,7 @@ OFFER = Offer(
     "Begins with teacher-small.",
     "About 20 min on cpu, 2 GB of memory",
 )
+TEACH = LearnForm(goal=Goal.TEACH)
 
 
 @pytest.fixture
@@ -52,11 +54,26 @@ def test_the_preflight_and_the_command_line_are_those_of_the_choice(learner, pro
     assert goal.preset_fact.text() == "What it does"
     goal.preset.setCurrentIndex(goal.preset.findData("evidence"))
     learner.settle()
-    assert offers == [(project.path, "quick", "auto"), (project.path, "evidence", "auto")]
+    assert offers == [(project.path, TEACH), (project.path, replace(TEACH, preset="evidence"))]
     learner.panel.command_fold.header.setChecked(True)
     learner.click(learner.panel.command.copy)
     assert QApplication.clipboard().text() == f"vesselkd distill {project.path} --preset evidence"
     assert not list(project.runs.glob("*"))
+
+
+def test_pretraining_and_other_methods_have_their_forms(learner, project, offers):
+    goal, picture = learner.panel.goal, lambda: learner.tab.picture
+    goal.method.setCurrentIndex(goal.method.findData("kd"))
+    learner.settle()
+    assert offers[-1] == (project.path, replace(TEACH, method="kd"))
+    assert picture().command == f"vesselkd distill {project.path} --preset quick --method kd"
+    learner.click(goal.goals[Goal.PRETRAIN])
+    learner.settle()
+    assert offers[-1][1].goal is Goal.PRETRAIN
+    assert picture().command == f"vesselkd pretrain {project.path} --preset quick"
+    assert learner.shown(goal.preset) and not learner.shown(goal.teacher) and not learner.shown(goal.method)
+    learner.click(goal.goals[Goal.FINETUNE])
+    assert learner.shown(goal.parent_fact) and not learner.shown(goal.preset)
 
 
 def test_where_there_is_a_gpu_the_papers_preset_is_the_first(learner, offers, monkeypatch, tmp_path):
@@ -65,16 +82,16 @@ def test_where_there_is_a_gpu_the_papers_preset_is_the_first(learner, offers, mo
     project, goal = learner.open(make_project(tmp_path, blocks=3)), learner.panel.goal
     learner.teach()
     assert goal.form().preset == "published"
-    assert offers == [(project.path, "quick", "auto"), (project.path, "published", "auto")]
+    assert offers == [(project.path, TEACH), (project.path, replace(TEACH, preset="published"))]
     goal.preset.setFocus()
     QTest.keyClick(goal.preset, Qt.Key.Key_Down)
     learner.settle()
     assert goal.form().preset == "evidence"  # a choice is not overruled
-    assert offers[2:] == [(project.path, "evidence", "auto")]
+    assert offers[2:] == [(project.path, replace(TEACH, preset="evidence"))]
 
 
 def test_without_a_gpu_quick_is_recommended(project):
-    assert teaching.read_offer(project.path, "quick", "auto").preset == teaching.preset_for(0) == "quick"
+    assert teaching.read_offer(project.path, TEACH).preset == teaching.preset_for(0) == "quick"
 
 
 def test_the_job_goes_through_its_stages_and_ends_at_the_gate(learner, project):

@@ -11,6 +11,7 @@ from napari_vesselkd.cli.settings import assignment, build_config, differences
 from napari_vesselkd.cli.training_jobs import absolute, absolute_checkpoint, plain, source_of
 from napari_vesselkd.errors import InvalidInputError
 from napari_vesselkd.learning import is_project
+from napari_vesselkd.learning.choosing import distill_by
 from napari_vesselkd.learning.stages import (
     check_distill_from,
     check_pretrain,
@@ -146,7 +147,7 @@ class DistillRequest(StageRequest):
 
     @property
     def base(self) -> DistillConfig:
-        return replace(preset_of(self.preset).distill, method=self.config.method)
+        return distill_by(preset_of(self.preset).distill, self.config.method)
 
     @property
     def chosen(self) -> DistillConfig:
@@ -240,7 +241,8 @@ def distill_request(
         return _stages_request(place, chosen or "auto", given)
     name = given.preset or PUBLISHED
     base = preset_of(name).distill
-    config = given.config(DistillConfig, "distill", base, method=method)
+    base = base if method is None else distill_by(base, method)
+    config = given.config(DistillConfig, "distill", base)
     own = chosen or ("auto" if is_project(source) else None)
     return lambda run: DistillRequest(place, run, name, groups, own, config)
 

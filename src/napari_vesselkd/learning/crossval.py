@@ -14,7 +14,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 from napari_vesselkd.checkpoints import Checkpoint, CheckpointRegistry
 from napari_vesselkd.distillation import METHODS
 from napari_vesselkd.errors import InvalidInputError, TrainingError
+from napari_vesselkd.learning.choosing import distill_by
 from napari_vesselkd.learning.costs import costs_of
 from napari_vesselkd.learning.folds import Fold, folds_of, write_rows
 from napari_vesselkd.learning.scoring import score_checkpoint, score_threshold
@@ -96,12 +97,8 @@ class CrossvalConfig:
 
     def distill_of(self, method: str, seed: int) -> DistillConfig:
         """Return the settings of a method's cell."""
-        known = {one.name for one in fields(METHODS[method].Config)}
-        options = {name: value for name, value in self.distill.options.items() if name in known}
         return replace(
-            self.distill,
-            method=method,
-            options=options,
+            distill_by(self.distill, method),
             seed=seed,
             name=method,
             upper=self.pretrain.upper,

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
 
 from napari_vesselkd.distillation import METHODS
-from napari_vesselkd.learning.choosing import choose_teacher, preset_of
+from napari_vesselkd.learning.choosing import choose_teacher, distill_by, preset_of
 from napari_vesselkd.learning.costs import giga_macs, parameters_of
 from napari_vesselkd.models import Student, StudentConfig
 from napari_vesselkd.models.devices import checked_device
 from napari_vesselkd.models.teacher import Teacher, TeacherConfig
 from napari_vesselkd.reports import Report
 from napari_vesselkd.training.presets import Preset
+from napari_vesselkd.training.pretrain import PretrainConfig
+from napari_vesselkd.training.teach import TeachConfig
 
 CPU_SPEEDS = {"swin_unetr": 4.0, "unetr": 25.0, "segresnet": 9.0, "student": 4.0}
 """GMAC/s per physical core, as measured on one; small channels and attention are slow."""
@@ -42,7 +44,7 @@ class StagesPreflight(Report):
     text : str
         All of it in one line.
     stages : dict of str to float
-        Seconds of "teacher" (its fine-tuning), "answers" (asking it) and "student".
+        Seconds of "pretrain", or of "teacher" (its fine-tuning), "answers" (asking it) and "student".
     """
 
     seconds: float
@@ -55,27 +57,55 @@ class StagesPreflight(Report):
 
 
 def estimate_stages(
-    source: str | Path, preset: str | Preset = "quick", device: str = "auto", *, teacher: str = "auto"
+    source: str | Path,
+    preset: str | Preset = "quick",
+    device: str = "auto",
+    *,
+    teacher: str = "auto",
+    method: str | None = None,
 ) -> StagesPreflight:
     """Estimate time, memory and disk of `teach_and_distill`, from multiply-accumulates and steps.
+
+    With a `method`, those of `distill_from` by it: the teacher stays as it is.
 
     Raises
     ------
     As `choose_teacher`; DeviceError if there is no such device; InvalidInputError for an unknown preset.
     """
     chosen, place = preset_of(preset), checked_device(device)
+    if method is not None:
+        chosen = replace(chosen, distill=distill_by(chosen.distill, method))
     config = TeacherConfig.from_dict(choose_teacher(source, teacher).card.config)
     network = Teacher(config)
     cost, weights = giga_macs(network, config.patch), parameters_of(network)
     student = giga_macs(Student(StudentConfig()), max(chosen.distill.patch))
     stages = {
-        "teacher": cost * _teaching(chosen) / _speed(place, config.network),
+        "teacher": 0.0 if method else cost * _teaching(chosen.teach) / _speed(place, config.network),
         "answers": cost * _asking(chosen) / _speed(place, config.network),
         "student": student * _learning(chosen) / _speed(place, "student"),
     }
-    seconds = sum(stages.values())
     memory = int(weights * BYTES_PER_WEIGHT + cost * 1e9 * BYTES_PER_MAC * chosen.teach.batch)
-    disk = int(weights * BYTES_PER_WEIGHT + _kept(chosen))
+    return _preflight(stages, place, weights, memory, int(weights * BYTES_PER_WEIGHT + _kept(chosen)))
+
+
+def estimate_pretraining(preset: str | Preset = "quick", device: str = "auto") -> StagesPreflight:
+    """Estimate time, memory and disk of `pretrain_from` in the same way.
+
+    Raises
+    ------
+    DeviceError if there is no such device; InvalidInputError for an unknown preset.
+    """
+    chosen, place = preset_of(preset).pretrain, checked_device(device)
+    config = chosen.teacher
+    network = Teacher(config)
+    cost, weights = giga_macs(network, config.patch), parameters_of(network)
+    stages = {"pretrain": cost * _teaching(chosen) / _speed(place, config.network)}
+    memory = int(weights * BYTES_PER_WEIGHT + cost * 1e9 * BYTES_PER_MAC * chosen.batch)
+    return _preflight(stages, place, weights, memory, weights * BYTES_PER_WEIGHT)
+
+
+def _preflight(stages: dict[str, float], place: str, weights: int, memory: int, disk: int) -> StagesPreflight:
+    seconds = sum(stages.values())
     on_cpu = place == "cpu"
     ram = int(BASE_BYTES) + (memory if on_cpu else weights * 8)
     text = (
@@ -86,9 +116,9 @@ def estimate_stages(
     return StagesPreflight(seconds, ram, 0 if on_cpu else memory, disk, place, text, stages)
 
 
-def _teaching(preset: Preset) -> float:
-    """Return the passes of a patch through the teacher while it is fine-tuned."""
-    return float(PASSES * preset.teach.steps * preset.teach.batch * preset.teach.accumulate)
+def _teaching(config: PretrainConfig | TeachConfig) -> float:
+    """Return the passes of a patch through the teacher while it learns."""
+    return float(PASSES * config.steps * config.batch * config.accumulate)
 
 
 def _asking(preset: Preset) -> float:

@@ -15,7 +15,7 @@ from napari_vesselkd.checkpoints import Checkpoint, CheckpointRegistry
 from napari_vesselkd.distillation import METHODS
 from napari_vesselkd.errors import CheckpointNotFoundError, InvalidInputError, OutputError
 from napari_vesselkd.learning.choosing import choose_teacher, network_of, preset_of, student_in_use
-from napari_vesselkd.learning.estimate import StagesPreflight, estimate_stages
+from napari_vesselkd.learning.estimate import StagesPreflight, estimate_pretraining, estimate_stages
 from napari_vesselkd.learning.gate import judge
 from napari_vesselkd.learning.turn import (
     check_free_name,
@@ -46,6 +46,7 @@ __all__ = [
     "check_teach",
     "choose_teacher",
     "distill_from",
+    "estimate_pretraining",
     "estimate_stages",
     "preset_of",
     "pretrain_from",

@@ -5,14 +5,10 @@ from collections.abc import Sequence
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QButtonGroup, QComboBox, QFormLayout, QRadioButton, QSpinBox, QVBoxLayout, QWidget
 
-from napari_vesselkd.plugin.learn_state import AUTO, PRESETS, QUICK, Goal, LearnForm, LearnPicture
+from napari_vesselkd.plugin.goals import AUTO, BOTH_STAGES, METHODS, PRESETS, QUICK, TIPS, Goal, LearnForm
+from napari_vesselkd.plugin.learn_state import LearnPicture
 from napari_vesselkd.plugin.lineage import Entry
 from napari_vesselkd.plugin.parts import Fact, Fold
-
-TIPS = {
-    Goal.FINETUNE: "Goes on with the student in use: minutes",
-    Goal.TEACH: "A teacher learns from the accepted blocks, then teaches a student on the whole image",
-}
 
 
 class GoalForm(QWidget):
@@ -48,6 +44,7 @@ class GoalForm(QWidget):
             goal=next(goal for goal, button in self.goals.items() if button.isChecked()),
             preset=str(self.preset.currentData()),
             teacher=str(self.teacher.currentData()),
+            method=str(self.method.currentData() or BOTH_STAGES),
         )
 
     def paint(self, picture: LearnPicture) -> None:
@@ -55,7 +52,7 @@ class GoalForm(QWidget):
         self.parent_fact.show_text(picture.parent)
         self.preset_fact.show_text(picture.preset)
         self.teacher_fact.show_text(picture.teacher)
-        for widget in (*self.goals.values(), self.options, self.preset, self.teacher):
+        for widget in (*self.goals.values(), self.options, self.preset, self.teacher, self.method):
             widget.setEnabled(picture.inputs_enabled)
         for at in range(self.preset.count()):
             tip = picture.descriptions.get(str(self.preset.itemData(at)), "")
@@ -108,33 +105,40 @@ class GoalForm(QWidget):
     def _make_teaching(self) -> QWidget:
         part = QWidget()
         form = _form(part)
-        self.preset, self.teacher = QComboBox(), QComboBox()
+        self.preset, self.teacher, self.method = QComboBox(), QComboBox(), QComboBox()
         for name, title in PRESETS.items():
             self.preset.addItem(title, name)
         self.preset.setCurrentIndex(self.preset.findData(QUICK))
-        self.preset.setToolTip("The settings of both stages")
+        self.preset.setToolTip("The settings to start from")
+        for name, title in METHODS.items():
+            self.method.addItem(title, name)
+        self.method.setToolTip("How the student is taught; all but the first leave the teacher as it is")
         self.teacher.addItem("Auto", AUTO)
         self.teacher.setToolTip("The teacher to begin with; auto: the project's latest, else the bundled one")
-        for box in (self.preset, self.teacher):
+        for box in (self.preset, self.teacher, self.method):
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             box.setMinimumContentsLength(10)
         form.addRow("Preset", self.preset)
         form.addRow(self.preset_fact)
         form.addRow("Teacher", self.teacher)
         form.addRow(self.teacher_fact)
+        form.addRow("Method", self.method)
+        self._teaching_form = form
         return part
 
     def _show_goal(self) -> None:
-        teaches = self.form().teaches
-        self.finetuning.setVisible(not teaches)
-        self.teaching.setVisible(teaches)
+        goal = self.form().goal
+        self.finetuning.setVisible(goal is Goal.FINETUNE)
+        self.teaching.setVisible(goal is not Goal.FINETUNE)
+        for row in (self.teacher, self.teacher_fact, self.method):
+            self._teaching_form.setRowVisible(row, goal is Goal.TEACH)
 
     def _connect(self) -> None:
         self.group.buttonClicked.connect(lambda _: self._show_goal())
         self.group.buttonClicked.connect(lambda _: self.changed.emit())
         for box in (self.steps, self.phantoms):
             box.valueChanged.connect(lambda _: self.changed.emit())
-        for choice in (self.preset, self.teacher):
+        for choice in (self.preset, self.teacher, self.method):
             choice.currentIndexChanged.connect(lambda _: self.changed.emit())
         self.preset.activated.connect(self._choose_preset)
 

@@ -9,10 +9,10 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
 
 from napari_vesselkd.plugin.failure import Failure
+from napari_vesselkd.plugin.goals import Goal, LearnForm, arguments
 from napari_vesselkd.plugin.job_events import JobView
 from napari_vesselkd.plugin.job_stages import FINETUNE, STUDENT, TEACHER, Curve, Point, StageView
 from napari_vesselkd.plugin.progress_text import duration
@@ -27,19 +27,8 @@ from napari_vesselkd.plugin.stage_text import (
 )
 from napari_vesselkd.plugin.visible import describe_count
 
-STEPS = 150
-PHANTOM_SHARE = 0.25
 SECONDS_PER_STEP = 0.4  # on two cores; used until a run of the project was measured
-PRESETS = {"published": "As published", "evidence": "By the evidence", "quick": "Quick, CPU"}
-PUBLISHED, QUICK, AUTO = "published", "quick", "auto"
 ANNOUNCED = re.compile(r"\d of \d: ")  # notices of stages that begin: the row of phases says it
-
-
-class Goal(Enum):
-    """What to learn."""
-
-    FINETUNE = "Fine-tune the student"
-    TEACH = "Teach a new student (VpbSD)"
 
 
 @dataclass(frozen=True)
@@ -67,35 +56,6 @@ class Lesson:
     vessel: int = 0
     background: int = 0
     current: str = "auto"
-
-
-@dataclass(frozen=True)
-class LearnForm:
-    """What the user chose.
-
-    Attributes
-    ----------
-    steps : int
-    phantom_share : float
-        Share of the patches that come from phantoms, 0..1: against forgetting.
-    goal : Goal
-        What to learn; steps and phantoms belong to the first, preset and teacher to the second.
-    preset : str
-        One of `PRESETS`.
-    teacher : str
-        Name of the teacher to begin with, or "auto".
-    """
-
-    steps: int = STEPS
-    phantom_share: float = PHANTOM_SHARE
-    goal: Goal = Goal.FINETUNE
-    preset: str = QUICK
-    teacher: str = AUTO
-
-    @property
-    def teaches(self) -> bool:
-        """Whether a new student is taught."""
-        return self.goal is Goal.TEACH
 
 
 @dataclass(frozen=True)
@@ -215,11 +175,11 @@ def draw_learn(
         preset=offer.descriptions.get(form.preset, ""),
         descriptions=offer.descriptions,
         teacher="" if lesson.path is None else offer.teacher,
-        hint=_hint(lesson),
+        hint="" if form.goal is Goal.PRETRAIN else _hint(lesson),
         reason="" if active else reason,
         estimate="" if silent else _estimate(form, offer, measured),
-        estimate_is_problem=form.teaches and bool(offer.tight),
-        start=Button("Start", not reason and not asked, reason or asked or _what(form)),
+        estimate_is_problem=form.staged and bool(offer.tight),
+        start=Button("Start", not reason and not asked, reason or asked or form.does),
         stop=_stop(job, asked),
         resume=_resume(lesson, job, asked),
         inputs_enabled=not active and lesson.path is not None,
@@ -242,13 +202,19 @@ def why_not_learn(lesson: Lesson, job: JobView | None, form: LearnForm, offer: O
         return lesson.locked
     if job is not None and job.active:
         return "This project is learning already"
+    problem = offer.problem if form.staged else ""
+    return problem if form.goal is Goal.PRETRAIN else _why_no_labels(lesson) or problem
+
+
+def _why_no_labels(lesson: Lesson) -> str:
+    """Return why the accepted blocks do not do; empty where they do."""
     if lesson.training == 0 and lesson.held_out:
         return "All accepted blocks are held out for the comparison: accept one more on the Correct tab"
     if lesson.training == 0:
         return "There is nothing to learn from yet: correct a block on the Correct tab and accept it"
     if lesson.vessel == 0:
         return "The accepted blocks hold only background: label some vessel, or accept a block with vessels"
-    return offer.problem if form.teaches else ""
+    return ""
 
 
 def describe_lesson(lesson: Lesson) -> str:
@@ -267,24 +233,6 @@ def describe_time(steps: int, measured: float | None) -> str:
     """Return how long a run is going to take."""
     about = f"About {duration(max(1.0, steps * (measured or SECONDS_PER_STEP)))}"
     return f"{about}, as the last run" if measured else f"{about} on two cores; goes on if the viewer closes"
-
-
-def arguments(project: Path, form: LearnForm, run: Path | None = None) -> list[str]:
-    """Return the words after ``vesselkd`` that learn as `form` says; `run` is the run folder."""
-    out = ["--out", str(run)] if run is not None else []
-    if form.teaches:
-        teacher = ["--teacher", form.teacher] if form.teacher != AUTO else []
-        return ["distill", str(project), *out, "--preset", form.preset, *teacher]
-    words, defaults = ["finetune", str(project), *out], LearnForm()
-    words += ["--set", f"steps={form.steps}"] if form.steps != defaults.steps else []
-    if form.phantom_share != defaults.phantom_share:
-        words += ["--set", f"phantom_share={form.phantom_share:g}"]
-    return words
-
-
-def kind_of(form: LearnForm) -> str:
-    """Return what run folders of this goal are called: finetune-001, distill-001."""
-    return "distill" if form.teaches else "finetune"
 
 
 def command_line(lesson: Lesson, form: LearnForm) -> str:
@@ -327,14 +275,8 @@ def _resume(lesson: Lesson, job: JobView | None, asked: str) -> Button:
     return Button("Resume", True, "Go on with this run from the last step that was saved")
 
 
-def _what(form: LearnForm) -> str:
-    if form.teaches:
-        return "Fine-tune a teacher on the accepted blocks, then let it teach a new student"
-    return "Learn from the accepted blocks"
-
-
 def _estimate(form: LearnForm, offer: Offer, measured: float | None) -> str:
-    if not form.teaches:
+    if not form.staged:
         return describe_time(form.steps, measured)
     if offer.problem:
         return ""

@@ -16,12 +16,13 @@ from napari_vesselkd import jobs
 from napari_vesselkd.errors import OutputBusyError, VesselKDError
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.plugin.failure import Failure, describe_failure
+from napari_vesselkd.plugin.goals import LearnForm, arguments
 from napari_vesselkd.plugin.job_events import JobView
 from napari_vesselkd.plugin.job_stages import FINETUNE
 from napari_vesselkd.plugin.job_watch import KEPT, JobWatch
 from napari_vesselkd.plugin.judgement import GateState, draw_gate, needs_a_second_click
 from napari_vesselkd.plugin.learn_panel import LearnPanel
-from napari_vesselkd.plugin.learn_state import LearnForm, Lesson, Offer, arguments, draw_learn, kind_of
+from napari_vesselkd.plugin.learn_state import Lesson, Offer, draw_learn
 from napari_vesselkd.plugin.lineage import Entry, read_entries
 from napari_vesselkd.plugin.session import ProjectSession
 from napari_vesselkd.plugin.teaching import ask_for_offer
@@ -93,7 +94,7 @@ class LearnTab(QWidget):
             return
         path, form = project.path, self.panel.goal.form()
         try:
-            folder = project.new_run(kind_of(form))
+            folder = project.new_run(form.kind)
         except (VesselKDError, OSError) as error:
             self._failed(describe_failure(error))
             return
@@ -229,20 +230,20 @@ class LearnTab(QWidget):
     def _ask_for_offer(self) -> None:
         """Find out in a worker what the form as it is now means, unless that is known already."""
         project, form = self._session.project, self.panel.goal.form()
-        if project is None or not form.teaches:
+        if project is None or not form.staged:
             return
         path, teachers = (
             project.path,
             tuple(entry for entry in self.panel.checkpoints.entries if entry.teacher),
         )
-        wanted = (path, form.preset, form.teacher, teachers)
+        wanted = (path, form, teachers)
         if wanted == self._offered:
             return
         self._offered = wanted
         self._offer = Offer(self._offer.descriptions)
         self._work(
             "offer",
-            lambda: ask_for_offer(path, form.preset, form.teacher),
+            lambda: ask_for_offer(path, form),
             self._take_offer,
             lambda failure: self._take_offer(Offer(problem=failure.headline)),
         )

@@ -1,4 +1,4 @@
-"""What is said before a new student is taught: presets, the teacher it begins with, time, memory, disk.
+"""What is said before a stage of VpbSD begins: presets, the teacher it begins with, time, memory, disk.
 
 The answer needs torch and MONAI. Importing them in a thread of the viewer would hold the GUI thread up for
 seconds, so a process of its own finds out.
@@ -15,13 +15,14 @@ import psutil
 
 from napari_vesselkd.errors import CheckpointError, CheckpointNotFoundError, VesselKDError
 from napari_vesselkd.plugin.failure import in_the_dock
-from napari_vesselkd.plugin.learn_state import AUTO, PUBLISHED, QUICK, Offer
+from napari_vesselkd.plugin.goals import AUTO, PUBLISHED, QUICK, Goal, LearnForm
+from napari_vesselkd.plugin.learn_state import Offer
 from napari_vesselkd.plugin.visible import describe_bytes
 
 
-def ask_for_offer(project: Path, preset: str, teacher: str) -> Offer:
+def ask_for_offer(project: Path, form: LearnForm) -> Offer:
     """Return what `read_offer` says in a process of its own; takes seconds, for a worker."""
-    words = [sys.executable, "-m", "napari_vesselkd.plugin.teaching", str(project), preset, teacher]
+    words = [sys.executable, "-m", "napari_vesselkd.plugin.teaching", str(project), *_words(form)]
     answer = subprocess.run(  # noqa: S603  (our own module)
         words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
     )
@@ -32,18 +33,26 @@ def ask_for_offer(project: Path, preset: str, teacher: str) -> Offer:
         return Offer(problem=said[-1] if said else "What teaching takes could not be found out")
 
 
-def read_offer(project: Path, preset: str, teacher: str) -> Offer:
-    """Return what teaching a new student in a project means; a problem is part of the answer."""
-    from napari_vesselkd.learning.stages import choose_teacher, estimate_stages
+def _words(form: LearnForm) -> list[str]:
+    return [form.goal.name, form.preset, form.teacher, form.method]
+
+
+def read_offer(project: Path, form: LearnForm) -> Offer:
+    """Return what a stage means in a project; a problem is part of the answer."""
+    from napari_vesselkd.learning.stages import choose_teacher, estimate_pretraining, estimate_stages
     from napari_vesselkd.training.presets import PRESETS
 
     preset = preset_for(accelerators())
     descriptions = {name: one.description for name, one in PRESETS.items()}
+    beginning = ""
     try:
-        found = choose_teacher(project, teacher)
-        estimate = estimate_stages(project, preset, teacher=teacher)
+        if form.goal is Goal.PRETRAIN:
+            estimate = estimate_pretraining(form.preset)
+        else:
+            beginning = describe_teacher(choose_teacher(project, form.teacher).card.name, form.teacher)
+            estimate = estimate_stages(project, form.preset, teacher=form.teacher, method=form.method or None)
     except (CheckpointError, CheckpointNotFoundError) as error:
-        return Offer(descriptions, problem=_no_teacher(error, teacher), preset=preset)
+        return Offer(descriptions, problem=_no_teacher(error, form.teacher), preset=preset)
     except VesselKDError as error:
         return Offer(descriptions, problem=_sentence(error), preset=preset)
     tight = what_is_tight(
@@ -52,7 +61,6 @@ def read_offer(project: Path, preset: str, teacher: str) -> Offer:
         estimate.disk_bytes,
         shutil.disk_usage(project).free,
     )
-    beginning = describe_teacher(found.card.name, teacher)
     return Offer(descriptions, teacher=beginning, estimate=estimate.text, tight=tight, preset=preset)
 
 
@@ -85,7 +93,7 @@ def what_is_tight(ram: float, free_ram: float, disk: float, free_disk: float) ->
 
 def _no_teacher(error: VesselKDError, teacher: str) -> str:
     if teacher == AUTO and isinstance(error, CheckpointNotFoundError):
-        return "There is no teacher to begin with: make one with vesselkd pretrain PROJECT.vesselkd"
+        return "There is no teacher to begin with: choose Pretrain a new teacher"
     return _sentence(error)
 
 
@@ -96,4 +104,5 @@ def _sentence(error: VesselKDError) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(asdict(read_offer(Path(sys.argv[1]), *sys.argv[2:4]))) + "\n")
+    asked = LearnForm(goal=Goal[sys.argv[2]], preset=sys.argv[3], teacher=sys.argv[4], method=sys.argv[5])
+    sys.stdout.write(json.dumps(asdict(read_offer(Path(sys.argv[1]), asked))) + "\n")
