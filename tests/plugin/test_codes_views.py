@@ -5,10 +5,11 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
+from napari_vesselkd.patterns.notes import stable_colour
 from napari_vesselkd.plugin.code_gallery import CodeGallery, Place
 from napari_vesselkd.plugin.code_map_view import CodebookPlot
 from napari_vesselkd.plugin.code_usage_view import Bar, CodeHistogram
-from napari_vesselkd.plugin.codes_colours import colours_of, layer_colours, ramp_colour, rgba, stable_colour
+from napari_vesselkd.plugin.codes_colours import colours_of, layer_colours, ramp_colour, rgba
 
 LEFT = Qt.MouseButton.LeftButton
 CTRL = Qt.KeyboardModifier.ControlModifier

@@ -4,25 +4,17 @@ Notation: N codes; colours are (red, green, blue, alpha), each 0..1; a layer's v
 that is not computed yet.
 """
 
-import colorsys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from napari_vesselkd.patterns.notes import stable_colour
+
 Colour = tuple[float, float, float, float]
 
-TURN = (5**0.5 - 1) / 2  # golden ratio: hues of neighbouring codes are far apart, however many there are
-TONES = ((0.62, 0.98), (0.85, 0.80), (0.42, 0.92))  # (saturation, value), in turn
 FADED: Colour = (0.5, 0.5, 0.5, 0.18)
 CLEAR: Colour = (0.0, 0.0, 0.0, 0.0)
-
-
-def stable_colour(code: int) -> str:
-    """Return the colour of a code that has none of its own, as ``#rrggbb``; the same one everywhere."""
-    saturation, value = TONES[code % len(TONES)]
-    rgb = colorsys.hsv_to_rgb((code * TURN) % 1.0, saturation, value)
-    return "#" + "".join(f"{round(255 * part):02x}" for part in rgb)
 
 
 def colours_of(count: int, own: Mapping[int, str]) -> tuple[str, ...]:
