@@ -204,6 +204,29 @@ def test_scale_is_the_root_mean_square_of_all_codes(kind):
     assert not quantiser.scale.requires_grad
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_code_that_is_taken_is_the_one_at_the_least_distance(kind):
+    quantiser, u = quantiser_of(kind).eval(), features()
+    distances = quantiser.distances(u.movedim(1, -1).flatten(0, -2))
+    assert distances.shape == (48, quantiser.config.codes)
+    assert torch.equal(distances.argmin(1), quantiser(u).indices.flatten())
+
+
+@pytest.mark.parametrize("kind", ["ema", "gumbel"])
+def test_a_distance_of_1_is_the_length_of_a_typical_code(kind):
+    quantiser = quantiser_of(kind).eval()
+    found = quantiser.distances(torch.zeros(1, 8))[0]
+    assert found.square().mean().item() == pytest.approx(1)
+
+
+def test_a_distance_of_1_is_a_level_for_codes_of_scalars():
+    quantiser = quantiser_of("fsq").eval()
+    quantiser.down.weight.data.zero_()
+    quantiser.down.bias.data.copy_(torch.logit(torch.tensor([0.25, 1 / 3, 0.5])))  # places 1, 1, 1
+    found = quantiser.distances(torch.randn(1, 8))[0]
+    assert found[[1 + 5 + 20, 2 + 5 + 20, 1 + 5]].tolist() == pytest.approx([0, 1, 1], abs=1e-5)
+
+
 def test_distances_are_computed_in_single_precision_under_autocast():
     quantiser, u = quantiser_of("gumbel").eval(), features()
     with torch.autocast("cpu", torch.bfloat16):

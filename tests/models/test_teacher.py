@@ -86,6 +86,15 @@ def test_without_skips_only_the_codes_decide(network):
     assert not torch.allclose(with_skips, view.reconstruction, atol=1e-4)
 
 
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_bottleneck_alone_is_that_of_a_whole_pass(network):
+    teacher, x = teacher_of(network).eval(), image(64, 64)
+    with torch.no_grad():
+        view = teacher.view(x)
+        assert torch.equal(teacher.embed(x), view.u)
+        assert torch.equal(teacher.codes(x), view.indices)
+
+
 def test_skips_are_dropped_per_sample_with_the_probability_asked_for():
     from napari_vesselkd.models.teacher import _dropped
 

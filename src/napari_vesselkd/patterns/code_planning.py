@@ -41,7 +41,7 @@ class CodesPlan:
     codes : CodeGrid
         Where codes lie.
     grid : BlockGrid
-        The blocks, in voxels.
+        The blocks, in voxels; the halo of their windows is that of `codes`.
     level : int
         Of the image, 0 the finest.
     """
@@ -110,7 +110,7 @@ def make_plan(
     whole = Region.whole(volume.shape)
     asked = cast(Region, config.region_in(volume.shape).aligned(codes.unit).intersection(whole))
     core = _core(config.sides, volume, codes, backend)
-    grid = BlockGrid(volume.shape, core, codes.halo, codes.unit, asked)
+    grid = BlockGrid(volume.shape, core, (0, 0, 0), codes.unit, asked)
     return CodesPlan(
         volume, config, checkpoint, backend, codes, grid, config.level if level is None else level
     )
