@@ -63,13 +63,7 @@ class Explorer:
 
     def settle(self):
         """Wait until no worker is at work and nothing is about to begin."""
-        panel = self.panel
-        timers = (panel.run._estimate_timer, panel.usage._again, panel.places._soon, panel._refresh)
-
-        def idle():
-            return not any(task.running for task in panel.tasks) and not any(t.isActive() for t in timers)
-
-        self.qtbot.waitUntil(idle, timeout=120_000)
+        self.qtbot.waitUntil(lambda: self.panel.idle, timeout=120_000)
 
     def click(self, button):
         assert button.isEnabled(), button.toolTip()
@@ -106,5 +100,18 @@ class Explorer:
         self.qtbot.wait(20)
         QTest.mousePress(self.canvas, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, at)
         QTest.mouseRelease(self.canvas, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, at)
+        self.qtbot.wait(20)
+        self.settle()
+
+    def drag_voxels(self, layer, first, last):
+        """Drag the mouse from one voxel (y, x) to another."""
+        start, stop = self.pixel(layer, *first), self.pixel(layer, *last)
+        QTest.mouseMove(self.canvas, start)
+        self.qtbot.wait(20)
+        QTest.mousePress(self.canvas, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, start)
+        for share in (0.3, 0.6, 1.0):
+            QTest.mouseMove(self.canvas, start + (stop - start) * share)
+            self.qtbot.wait(20)
+        QTest.mouseRelease(self.canvas, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, stop)
         self.qtbot.wait(20)
         self.settle()

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 from napari_vesselkd.geometry import Shape
 from napari_vesselkd.plugin.code_painting import begin, ink, paint_empty
 
-SIDE = 76  # pixels that a picture has about
+SIDE = 70  # pixels that a picture has about
 GAP, TEXT = 4, 15
 EMPTY_HEIGHT = 56
 

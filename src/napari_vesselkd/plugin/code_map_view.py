@@ -81,11 +81,19 @@ class CodebookPlot(QWidget):
         area = self._area()
         if not len(self._points):
             return np.zeros((0, 2))
-        low, high = self._points.min(axis=0), self._points.max(axis=0)
-        share = (self._points - low) / np.where(high > low, high - low, 1.0)
+        low, high = self._range()
+        share = (self._points - low) / (high - low)
         x = area.left() + share[:, 0] * area.width()
         y = area.bottom() - share[:, 1] * area.height()
         return np.stack([x, y], axis=1)
+
+    def _range(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the corners of what is shown: the codes that are used; dead ones may lie far out."""
+        used = np.array([bar.count > 0 for bar in self.bars])
+        points = self._points[used] if used.sum() > 2 else self._points
+        low, high = points.min(axis=0), points.max(axis=0)
+        room = 0.06 * (high - low)
+        return low - room, np.where(high > low, high + room, low + 1.0)
 
     # The mouse
 
@@ -137,7 +145,9 @@ class CodebookPlot(QWidget):
         painter = begin(self)
         if self.bars:
             self._paint_frame(painter)
+            painter.setClipRect(self._inside())
             self._paint_dots(painter)
+            painter.setClipping(False)
             self._paint_text(painter)
         else:
             paint_empty(self, painter, self._empty)
@@ -167,7 +177,7 @@ class CodebookPlot(QWidget):
 
     def _paint_frame(self, painter: QPainter) -> None:
         painter.setPen(QPen(ink(self, 0.2), 1))
-        painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, ABOVE, -0.5, -BELOW + 2), 3, 3)
+        painter.drawRoundedRect(self._inside(), 3, 3)
         frame = self._frame()
         if frame is not None:
             painter.setPen(QPen(ink(self, 0.6), 1, Qt.PenStyle.DashLine))
@@ -191,6 +201,9 @@ class CodebookPlot(QWidget):
         bar = self.bars[self._hover]
         name = f" {bar.name}" if bar.name else ""
         return f"code {bar.code}{name} · " + (f"{bar.count:,} cells" if bar.count else "never used")
+
+    def _inside(self) -> QRectF:
+        return QRectF(self.rect()).adjusted(0.5, ABOVE, -0.5, -BELOW + 2)
 
     def _area(self) -> QRectF:
         margin = MARGIN

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from napari_vesselkd.errors import SourceNotFoundError, VesselKDError
 from napari_vesselkd.geometry import Region, Shape, as_shape
+from napari_vesselkd.patterns.notes import CodeNotes
 from napari_vesselkd.plugin.codes_state import CodesForm, TeacherChoice
 from napari_vesselkd.plugin.live_level import LiveLevel
 from napari_vesselkd.plugin.progress_text import duration
@@ -46,6 +47,9 @@ class OpenMap(Report):
         At the level that was mapped.
     factors : tuple of float
         Voxels of the image layer per cell, along z, y, x.
+    notes : CodeNotes or None
+        What the user says about the codes; None where `notes_problem` says why they cannot be read.
+    notes_problem : str
     """
 
     code_map: "CodeMap"
@@ -53,6 +57,8 @@ class OpenMap(Report):
     teacher: TeacherChoice
     volume: Volume
     factors: tuple[float, float, float]
+    notes: CodeNotes | None = None
+    notes_problem: str = ""
 
     @property
     def shape(self) -> Shape:
@@ -142,6 +148,7 @@ def open_map(volume: Volume, form: CodesForm, root: Path | None = None) -> OpenM
     VesselKDError
         If the map is of another image or another checkpoint, or broken.
     """
+    from napari_vesselkd.checkpoints import CheckpointRegistry
     from napari_vesselkd.patterns.code_map import CodeMap
 
     path, teacher = form.path, form.teacher
@@ -149,7 +156,17 @@ def open_map(volume: Volume, form: CodesForm, root: Path | None = None) -> OpenM
         return None
     code_map = CodeMap.open(path)
     code_map.check_checkpoint(checkpoint_of(teacher.name, root).card)
-    return OpenMap(code_map, LiveLevel(code_map.codes), teacher, code_map.volume_at(volume), form.factors)
+    at_level = code_map.volume_at(volume)
+    notes, problem = _notes(CheckpointRegistry(root).root, code_map.sha256)
+    return OpenMap(code_map, LiveLevel(code_map.codes), teacher, at_level, form.factors, notes, problem)
+
+
+def _notes(folder: Path, sha256: str) -> tuple[CodeNotes | None, str]:
+    """Return the notes on a checkpoint's codes, or why they cannot be read."""
+    try:
+        return CodeNotes.load(folder, sha256), ""
+    except VesselKDError as error:
+        return None, str(error)
 
 
 def stream_codes(

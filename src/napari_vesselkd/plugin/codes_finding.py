@@ -98,6 +98,16 @@ def thumbnails_of(shown: OpenMap, places: Sequence[Place], indices: Sequence[int
         yield Thumbnail(index, picture)
 
 
+def decoded_of(name: str, root: Path | None, code: int, among: int) -> list[np.ndarray]:
+    """Return what the decoder makes of a code, alone and among another: projections along z, uint8."""
+    from napari_vesselkd.patterns.decoding import decoded_code
+
+    teacher: Any = checkpoint_of(name, root).load()
+    images = [decoded_code(teacher, code), decoded_code(teacher, code, among)]
+    flat = [image.max(axis=0) if image.ndim == 3 else image for image in images]
+    return [np.rint(255 * np.clip(one, 0, 1)).astype(np.uint8) for one in flat]
+
+
 class CodeReader:
     """Says which code lies at a place of one map; the teacher is loaded at the first call.
 

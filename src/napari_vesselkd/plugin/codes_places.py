@@ -41,7 +41,7 @@ class CodesPlaces(QWidget):
         column.setSpacing(4)
         for widget in (labelled("Places"), self.fact, self.gallery, self.more):
             column.addWidget(widget)
-        self._soon = delayed(self, DELAY_MS, self._find)
+        self.timer = delayed(self, DELAY_MS, self._find)
         chosen.changed.connect(self._begin)
         self.more.clicked.connect(self._show_more)
         self.gallery.pressed.connect(self._press)
@@ -58,10 +58,10 @@ class CodesPlaces(QWidget):
     def find_again(self) -> None:
         """Look again: more of the map is computed."""
         if self._chosen.codes:
-            self._soon.start()
+            self.timer.start()
 
     def release(self) -> None:
-        self._soon.stop()
+        self.timer.stop()
         for task in self.tasks:
             task.abandon()
 
@@ -76,7 +76,7 @@ class CodesPlaces(QWidget):
         self._finding = self._drawing = None
         self.gallery.say(NOTHING if not self._chosen.codes else "Looking for places…")
         self._show(())
-        self._soon.start()
+        self.timer.start()
 
     def _show_more(self) -> None:
         self._count += MORE

@@ -73,7 +73,7 @@ class CodesRun(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.form)
-        self._estimate_timer = delayed(self, ESTIMATE_DELAY_MS, self._look_closer)
+        self.timer = delayed(self, ESTIMATE_DELAY_MS, self._look_closer)
         self._connect(events)
         self._list_layers()
         self._list_teachers()
@@ -134,7 +134,7 @@ class CodesRun(QWidget):
 
     def release(self) -> None:
         """Stop everything: the viewer is closing."""
-        self._estimate_timer.stop()
+        self.timer.stop()
         for task in self.tasks:
             task.abandon()
 
@@ -204,7 +204,7 @@ class CodesRun(QWidget):
         self._focus = form.level_region
 
     def _form_changed(self) -> None:
-        self._estimate_timer.start()
+        self.timer.start()
         self._estimate = replace(self._estimate, busy=True, problem=None)
         self._paint()
 
@@ -279,7 +279,7 @@ class CodesRun(QWidget):
             self._paint()
             return
         if self._estimating is not None and self._estimating.running:
-            self._estimate_timer.start()
+            self.timer.start()
             return
         volume = self._volume()
         self._estimating = run(lambda: estimate_codes(volume, form, project))
@@ -315,12 +315,12 @@ class CodesRun(QWidget):
         self._paint()
 
     def _estimated(self, estimate: Estimate) -> None:
-        if not self._estimate_timer.isActive():
+        if not self.timer.isActive():
             self._estimate = estimate
         self._paint()
 
     def _estimate_failed(self, failure: Failure) -> None:
-        if not self._estimate_timer.isActive():
+        if not self.timer.isActive():
             self._estimate = Estimate(problem=f"{failure.headline} {failure.remedy}".strip())
         self._paint()
 

@@ -136,7 +136,7 @@ def draw_codes(form: CodesForm, estimate: Estimate, run: RunState, *, computed: 
     active = run.phase.active
     teacher = form.teacher
     return CodesPicture(
-        volume_text=form.refusal or (describe_chosen(form.chosen) if form.chosen else NO_VOLUME),
+        volume_text=_describe_volume(form),
         teacher_text=_describe_teacher(teacher, looking=form.looking),
         teacher_is_problem=teacher is None and not form.looking,
         region_text=describe_region(form.region) if form.region else "",
@@ -196,6 +196,12 @@ def command_line(form: CodesForm) -> str:
         words += ["--region", str(region)]
     words += ["--restart"] if form.restart else []
     return shlex.join(words)
+
+
+def _describe_volume(form: CodesForm) -> str:
+    if form.refusal or form.chosen is None:
+        return form.refusal or NO_VOLUME
+    return describe_chosen(form.chosen).replace("type it below", "type it on Segment")
 
 
 def _describe_teacher(teacher: TeacherChoice | None, *, looking: bool) -> str:

@@ -1,8 +1,8 @@
 """How codes and their usage read. No Qt."""
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from napari_vesselkd.patterns.usage import Usage
 
 MOST_NAMED = 6
+FACTS = (
+    ("vessel_fraction", "vessel {:.1%}"),
+    ("radius_um", "radius {:.2g} µm"),
+    ("tortuosity", "tortuosity {:.3g}"),
+    ("intensity", "intensity {:.4g}"),
+    ("depth_um", "depth {:.4g} µm"),
+    ("distance", "distance to it {:.2f}"),
+)
 BY_USE, BY_NUMBER = "By use", "By number"
 
 
@@ -57,6 +65,18 @@ def describe_chosen(codes: Sequence[int], counts: np.ndarray | None, names: Sequ
         return text
     count = int(counts[list(codes)].sum())
     return f"{text} · {describe_count(count)}cells ({count / counts.sum():.2%})"
+
+
+def describe_code(row: Mapping[str, Any] | None) -> str:
+    """Return what is known of a code from its row in the table of codes; empty without one."""
+    if row is None:
+        return ""
+    parts = [
+        text.format(row[key])
+        for key, text in FACTS
+        if row.get(key) is not None and math.isfinite(float(row[key]))
+    ]
+    return " · ".join(parts)
 
 
 def describe_found(found: Found) -> str:

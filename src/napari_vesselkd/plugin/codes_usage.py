@@ -59,7 +59,7 @@ class CodesUsage(QWidget):
         self._names: Sequence[str] = ()
         self._fractions: np.ndarray | None = None
         self._task: Task | None = None
-        self._again = delayed(self, DELAY_MS, self._count)
+        self.timer = delayed(self, DELAY_MS, self._count)
         self._build()
         for view_ in (self.histogram, self.plot):
             view_.chosen_pressed.connect(chosen.choose)
@@ -71,7 +71,7 @@ class CodesUsage(QWidget):
         """Count this map from now on."""
         self._shown, self.usage = shown, None
         self._paint()
-        self._again.start(0)
+        self.timer.start(0)
 
     def show_plane(self, plane: "CodebookMap | None") -> None:
         """Show where the codes lie to each other."""
@@ -92,15 +92,15 @@ class CodesUsage(QWidget):
 
     def grown(self) -> None:
         """Count again soon: more of the map is computed."""
-        if not self._again.isActive():
-            self._again.start(DELAY_MS)
+        if not self.timer.isActive():
+            self.timer.start(DELAY_MS)
 
     def view_moved(self) -> None:
         if self.where.chosen == IN_VIEW:
             self.grown()
 
     def release(self) -> None:
-        self._again.stop()
+        self.timer.stop()
         if self._task is not None:
             self._task.abandon()
 
@@ -115,7 +115,7 @@ class CodesUsage(QWidget):
         if shown is None:
             return
         if self._task is not None and self._task.running:
-            self._again.start(DELAY_MS)
+            self.timer.start(DELAY_MS)
             return
         labels = self._vessels() if where == VESSELS else None
         cells = self._view() if where == IN_VIEW else None
