@@ -23,7 +23,19 @@ SHAPE = (16, 40, 48)
 CPU = ("--device", "cpu", "--precision", "fp32")
 GROUPS = {"checkpoints": checkpoints, "jobs": jobs}
 COMMANDS = [
-    *("checkpoints", "convert", "crossval", "demo", "distill", "evaluate", "finetune", "info", "jobs", "mip"),
+    *(
+        "checkpoints",
+        "codes",
+        "convert",
+        "crossval",
+        "demo",
+        "distill",
+        "evaluate",
+        "finetune",
+        "info",
+        "jobs",
+        "mip",
+    ),
     *("open", "pretrain", "segment", "synth"),
 ]
 

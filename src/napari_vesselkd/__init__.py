@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from napari_vesselkd.inference import SegmentConfig, preflight, segment, segment_project
     from napari_vesselkd.learning import judge, learn
     from napari_vesselkd.measure import evaluate
+    from napari_vesselkd.patterns.code_map import CodeMap
+    from napari_vesselkd.patterns.codes import map_codes, map_project_codes, preflight_codes
+    from napari_vesselkd.patterns.config import CodesConfig
+    from napari_vesselkd.patterns.nearest import nearest_codes
     from napari_vesselkd.phantoms import PhantomConfig, make_phantom, write_phantom
     from napari_vesselkd.project import Project
     from napari_vesselkd.projections import mip
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "CheckpointRegistry": "checkpoints",
+    "CodeMap": "patterns.code_map",
+    "CodesConfig": "patterns.config",
     "FinetuneConfig": "training.finetune",
     "PhantomConfig": "phantoms",
     "Project": "project",
@@ -35,10 +41,14 @@ _HOME = {
     "judge": "learning",
     "learn": "learning",
     "make_phantom": "phantoms",
+    "map_codes": "patterns.codes",
+    "map_project_codes": "patterns.codes",
     "measure_intensity_window": "volume",
     "mip": "projections",
+    "nearest_codes": "patterns.nearest",
     "open_volume": "volume",
     "preflight": "inference",
+    "preflight_codes": "patterns.codes",
     "segment": "inference",
     "segment_project": "inference",
     "write_phantom": "phantoms",
@@ -47,6 +57,8 @@ _HOME = {
 __version__ = version("napari-vesselkd")
 __all__ = [
     "CheckpointRegistry",
+    "CodeMap",
+    "CodesConfig",
     "FinetuneConfig",
     "PhantomConfig",
     "Project",
@@ -58,10 +70,14 @@ __all__ = [
     "judge",
     "learn",
     "make_phantom",
+    "map_codes",
+    "map_project_codes",
     "measure_intensity_window",
     "mip",
+    "nearest_codes",
     "open_volume",
     "preflight",
+    "preflight_codes",
     "segment",
     "segment_project",
     "write_phantom",

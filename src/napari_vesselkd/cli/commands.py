@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from napari_vesselkd.cli.checkpoint_commands import checkpoints
+from napari_vesselkd.cli.code_commands import codes
 from napari_vesselkd.cli.console import Console
 from napari_vesselkd.cli.job_commands import jobs
 from napari_vesselkd.cli.options import (
@@ -44,7 +45,7 @@ app = App(
     version=_version,
     help_format="plaintext",
 )
-for command in (finetune, pretrain, distill, crossval):
+for command in (codes, finetune, pretrain, distill, crossval):
     app.command(command)
 app.command(jobs)
 app.command(checkpoints)

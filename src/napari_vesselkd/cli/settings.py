@@ -18,7 +18,7 @@ from napari_vesselkd.geometry import Shape, as_shape
 
 Config = TypeVar("Config")
 
-COMMANDS = ("convert", "crossval", "distill", "finetune", "pretrain", "segment", "synth")
+COMMANDS = ("codes", "convert", "crossval", "distill", "finetune", "pretrain", "segment", "synth")
 
 
 def build_config(

@@ -157,11 +157,12 @@ def preflight_project_codes(
 
 
 def _mapped(plan: CodesPlan, path: Path, focus: Focus) -> Iterator[Report]:
-    report = describe(plan, earlier_record(path, restart=plan.config.restart))
+    earlier = earlier_record(path, restart=plan.config.restart)
+    report = describe(plan, earlier)
     yield report
     check_disk_space(path, report.disk_bytes)
     began = time.perf_counter()
-    model = plan.checkpoint.load()
+    model = plan.checkpoint.load() if earlier is None else None  # a broken one leaves no empty map behind
     target = open_output(path, plan)
     target.record.ask_for(plan.asked)
     resumed = target.record.is_done(plan.asked)
@@ -171,7 +172,7 @@ def _mapped(plan: CodesPlan, path: Path, focus: Focus) -> Iterator[Report]:
         target.record.save(state="running")
         window = kept_window(target.record, plan.volume, *plan.percentiles)
         yield from volume_notices(plan.volume, window, "one code throughout")
-        encoder = CodeEncoder(model, plan.codes, plan.backend, plan.config.threads)
+        encoder = CodeEncoder(model or plan.checkpoint.load(), plan.codes, plan.backend, plan.config.threads)
         yield from _blocks(Work(plan, encoder, target, window), focus, began)
         target.record.save(state="finished")
     seconds = time.perf_counter() - began

@@ -1,0 +1,167 @@
+"""What ``vesselkd codes`` does: the code map of a volume or a project, then how often each code is chosen."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_vesselkd.cli.console import columns
+from napari_vesselkd.errors import InvalidInputError, OutputError
+from napari_vesselkd.patterns.code_map import CodeMap
+from napari_vesselkd.patterns.codes import map_codes, map_project_codes
+from napari_vesselkd.patterns.config import CodesConfig
+from napari_vesselkd.patterns.reports import CodesFinished
+from napari_vesselkd.patterns.usage import Usage, counting
+from napari_vesselkd.project import Project
+from napari_vesselkd.reports import Notice, Report, Result
+from napari_vesselkd.volume import open_volume, output_errors
+
+if TYPE_CHECKING:
+    from napari_vesselkd.geometry import VoxelSize
+
+PROJECT = ".vesselkd"
+MOST_FREQUENT = 8
+
+
+@dataclass(frozen=True)
+class CodesRequest:
+    """The arguments of the command; see there."""
+
+    source: str
+    output: str | None
+    config: CodesConfig
+    channel: int | None = None
+    voxel_size_um: VoxelSize | None = None
+    csv: str | None = None
+
+
+@dataclass(frozen=True)
+class CodesCounted(Result):
+    """The code map is there and its codes are counted.
+
+    Attributes
+    ----------
+    output : str
+        The code map.
+    region : str
+        What was asked for, grown to whole windows, in voxels.
+    usage : Usage
+        Of the region.
+    csv : str or None
+        The table.
+    """
+
+    output: str
+    region: str
+    usage: Usage
+    csv: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, those of the usage among them."""
+        own = {"report": type(self).__name__, "output": self.output, "region": self.region, "csv": self.csv}
+        return {**self.usage.to_dict(), **own}
+
+
+def run_codes(request: CodesRequest) -> Iterator[Report]:
+    """Map the codes and count them; the last report is `CodesCounted`."""
+    table = None if request.csv is None else _checked_csv(request.csv)
+    finished: CodesFinished | None = None
+    for report in _mapping(request):
+        yield report
+        if isinstance(report, CodesFinished):
+            finished = report
+    if finished is None:  # cannot be: it is the last report of every run
+        return
+    with CodeMap.open(finished.output) as code_map:
+        for count in counting(code_map, finished.cells):
+            if isinstance(count, Usage):
+                if table is not None:
+                    _write_csv(table, count)
+                place = None if table is None else str(table)
+                yield CodesCounted(finished.output, str(finished.region), count, place)
+
+
+def usage_lines(found: CodesCounted) -> list[str]:
+    """Return what is to be said of a code map in text."""
+    usage, counts = found.usage, found.usage.counts
+    order = (-counts).argsort(kind="stable")[: min(MOST_FREQUENT, usage.used)]
+    rows = [("CODE", "CELLS", "SHARE")]
+    rows += [(str(code), f"{counts[code]:,}", f"{usage.shares[code]:.1%}") for code in order]
+    return [
+        f"{found.output}: {usage.cells:,} cells, {usage.used} of {len(counts)} codes used, "
+        f"perplexity {usage.perplexity:.1f}, {len(usage.rare)} rare",
+        *columns(rows),
+        *([] if found.csv is None else [f"{found.csv}: all codes"]),
+    ]
+
+
+def _mapping(request: CodesRequest) -> Iterator[Report]:
+    with ExitStack() as stack:
+        if _is_project(request.source):
+            yield from _of_project(request, stack)
+            return
+        if request.output is None:
+            raise InvalidInputError(
+                "The codes of a volume need an output",
+                limit="NAME.codes.ome.zarr, or the PROJECT.vesselkd of this volume",
+                remedy=f"For example vesselkd codes {request.source} brain.codes.ome.zarr",
+            )
+        volume = stack.enter_context(
+            open_volume(request.source, channel=request.channel, voxel_size_um=request.voxel_size_um)
+        )
+        if not _is_project(request.output):
+            yield from map_codes(volume, request.output, request.config)
+            return
+        project = stack.enter_context(Project.open(Path(request.output).expanduser()))
+        yield from (Notice(text) for text in project.notices)
+        image = volume if volume.voxel_size_known else project.image.applied(volume)
+        yield from map_project_codes(project, request.config, volume=image)
+
+
+def _of_project(request: CodesRequest, stack: ExitStack) -> Iterator[Report]:
+    """Map the codes of a project's own image, into the project unless an output is given."""
+    if request.channel is not None or request.voxel_size_um is not None:
+        raise InvalidInputError(
+            "A project knows the channel and the voxel size of its image",
+            remedy="Leave --channel and --voxel-size out",
+        )
+    project = stack.enter_context(Project.open(Path(request.source).expanduser()))
+    yield from (Notice(text) for text in project.notices)
+    if request.output is None:
+        yield from map_project_codes(project, request.config)
+    else:
+        yield from map_codes(stack.enter_context(project.open_image()), request.output, request.config)
+
+
+def _is_project(path: str) -> bool:
+    return path.rstrip("/\\").endswith(PROJECT)
+
+
+def _checked_csv(path: str) -> Path:
+    table = Path(path).expanduser()
+    if table.suffix.lower() != ".csv" or table.is_dir() or not table.absolute().parent.is_dir():
+        raise OutputError(
+            "The table cannot be written there",
+            value=path,
+            limit="NAME.csv in a folder that exists",
+            remedy="Choose another path for --csv",
+        )
+    return table
+
+
+def _write_csv(path: Path, usage: Usage) -> None:
+    """Write code, cells and share, one code a line."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("code", "cells", "share"))
+    counts, shares = usage.counts, usage.shares
+    writer.writerows((code, int(counts[code]), f"{shares[code]:.6g}") for code in range(len(counts)))
+    aside = path.with_name(path.name + ".part")
+    with output_errors(path):
+        aside.write_text(text.getvalue(), encoding="utf-8")
+        aside.replace(path)
