@@ -7,7 +7,7 @@ demo:            ## the main job on the bundled sample: a window where there is 
 
 test:            ## the whole suite, window tests included (ARGS="tests/volume -k zarr" for a part)
 	@scripts/setup.sh test
-	@.venv/bin/python -m pytest $(ARGS)
+	@.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check:           ## what pre-commit runs: style, types, layers, spelling, manifest
 	@scripts/setup.sh test
