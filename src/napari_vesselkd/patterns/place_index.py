@@ -66,6 +66,7 @@ class PlaceIndex:
         self.cells: Cells = np.zeros((code_map.code_count, BEST, 3), np.int32)
         self.distances: Distances = np.full((code_map.code_count, BEST), np.inf, np.float32)
         self.revision: int | str | None = None
+        self._now = code_map.revision  # it may take a while to find out
 
     @classmethod
     def of(cls, code_map: CellMap) -> PlaceIndex:
@@ -78,8 +79,8 @@ class PlaceIndex:
 
     @property
     def current(self) -> bool:
-        """Whether nothing was computed since it was brought up to date."""
-        return self.revision == self.code_map.revision
+        """Whether nothing had been computed, when this was opened, since it was brought up to date."""
+        return self.revision == self._now
 
     def waiting(self) -> list[int]:
         """Return the tiles that are to be read before it is up to date."""
@@ -93,7 +94,7 @@ class PlaceIndex:
 
     def updating(self) -> Iterator[Progress]:
         """Read what is missing, a `Progress` per tile; what was read is kept also where this is closed."""
-        revision, numbers = self.code_map.revision, self.waiting()
+        numbers = self.waiting()
         started = time.perf_counter()
         if self.current:
             return
@@ -101,7 +102,7 @@ class PlaceIndex:
             for done, number in enumerate(numbers, start=1):
                 self._read(number)
                 yield Progress(done, len(numbers), "parts of the map", time.perf_counter() - started)
-            self.revision = revision
+            self.revision = self._now
         finally:
             self.save()
 
@@ -211,5 +212,5 @@ class PlaceIndex:
             )
         }
         self.cells, self.distances = cells, distances
-        if str(kept["revision"]) == str(self.code_map.revision):
-            self.revision = self.code_map.revision
+        if str(kept["revision"]) == str(self._now):
+            self.revision = self._now
