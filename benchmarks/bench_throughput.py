@@ -54,6 +54,7 @@ def main() -> None:
     for precision in ("fp32", "bf16"):
         settings = SegmentConfig(
             checkpoint=options.checkpoint,
+            device="cpu",
             precision=precision,
             block=options.block,
             halo=options.halo,
@@ -121,7 +122,7 @@ def in_blocks(model, card, volume, window, settings) -> np.ndarray:
     predictor = Predictor(
         model,
         card.calibration["temperature"],
-        choose_backend("cpu", settings.precision),
+        choose_backend(settings.device, settings.precision),
         settings.threads,
     )
     halo = exact_reach(predictor.strides) if settings.halo is None else (settings.halo,) * 3

@@ -50,7 +50,9 @@ def main() -> None:
             calibrate(model, volume, window, stride=model.total_stride, padding=card.padding)
 
         def labels(block: int, halo: int | None, volume=volume, window=window) -> np.ndarray:
-            settings = SegmentConfig(block=block, halo=halo, precision=options.precision, threads=1)
+            settings = SegmentConfig(
+                device="cpu", block=block, halo=halo, precision=options.precision, threads=1
+            )
             return in_blocks(model, card, volume, window, settings)
 
         whole = labels(-(-max(shape) // 32) * 32, None)
