@@ -41,7 +41,9 @@ def dock(viewer, qtbot, tmp_path, monkeypatch):
         widget.segment._task,
         widget.segment._estimating,
         widget.segment._loading,
-        widget.look._task,
+        widget.look.projections.latest.task,
+        widget.look.projections._short,
+        *(widget.look.codes.tasks if widget.look.codes else ()),
     ):
         if task is not None:
             task.cancel()

@@ -6,6 +6,7 @@ from napari.viewer import Viewer
 
 PLUGIN = "napari-vesselkd"
 DOCK = "VesselKD"
+PROJECTIONS = "VesselKD projections"
 
 
 def open_segment(viewer: Viewer) -> None:
@@ -26,6 +27,14 @@ def open_correct(viewer: Viewer) -> None:
 def open_learn(viewer: Viewer) -> None:
     """Open the dock at Learn."""
     show_dock(viewer).show_tab("Learn")
+
+
+def show_projections(viewer: Any) -> Any:
+    """Return this viewer's dock of the three projections, opened if it was not."""
+    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, PROJECTIONS)
+    dock.show()
+    dock.raise_()
+    return widget
 
 
 def show_dock(viewer: Any) -> Any:

@@ -36,7 +36,7 @@ class VesselKDDock(QWidget):
         self.session = ProjectSession(viewer, self.events_)
         self.bar = ProjectBar(viewer, self.events_, self.session)
         self.segment = SegmentTab(viewer, self.events_, self.session)
-        self.look = LookTab(viewer, self.events_, self.segment)
+        self.look = LookTab(viewer, self.events_, self.session, self.segment)
         self.correct = CorrectTab(viewer, self.events_, self.session)
         self.learn = LearnTab(viewer, self.session)
         self.learn.segment_again.connect(lambda: self.show_tab("Segment"))

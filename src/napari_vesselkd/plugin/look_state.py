@@ -6,9 +6,13 @@ axis.
 
 from dataclasses import dataclass
 
-from napari_vesselkd.geometry import AXES, Region, VoxelSize, as_shape
+from napari_vesselkd.geometry import AXES, Region, as_shape
 from napari_vesselkd.plugin.failure import Failure
 from napari_vesselkd.plugin.visible import describe_count, slab_around
+from napari_vesselkd.projections import SlabProjection
+from napari_vesselkd.projections.project import Axis
+
+HOWS = {"Maximum": "max", "Depth in colour": "depth", "Mean": "mean", "Minimum": "min"}
 
 
 @dataclass(frozen=True)
@@ -21,12 +25,15 @@ class LookForm:
         Slices of the slab; 0 for all of the region.
     centre : int
         The slab's middle slice along `axis`.
+    how : {"max", "min", "mean", "depth"}
+        What is shown of the voxels behind each other.
     """
 
     region: Region | None
-    axis: str = "z"
+    axis: Axis = "z"
     centre: int = 0
     thickness: int = 0
+    how: str = "max"
 
     @property
     def slab(self) -> Region | None:
@@ -85,8 +92,9 @@ def describe_slab(form: LookForm) -> str:
     return " · ".join(parts)
 
 
-def picture_size(region: Region, axis: str, voxel_size: VoxelSize) -> tuple[float, float]:
-    """Return the (height, width) in um of the projection of `region` along `axis`."""
-    lengths = [size * step for size, step in zip(region.shape, voxel_size, strict=True)]
-    del lengths[AXES.index(axis)]
-    return lengths[0], lengths[1]
+def describe_voxel(shown: SlabProjection, row: int, column: int) -> str:
+    """Return ``z 31 · y 204 · x 117 · 1843``: the voxel of the finest level behind a pixel, and its value."""
+    voxel = shown.voxel(row, column)
+    fine = [int((index + 0.5) * factor) for index, factor in zip(voxel, shown.factors, strict=True)]
+    place = " · ".join(f"{axis} {at}" for axis, at in zip(AXES, fine, strict=True))
+    return f"{place} · value {float(shown.image[row, column]):.5g}"
