@@ -175,3 +175,73 @@ def test_ctrl_c_stops_the_real_command_and_the_same_command_goes_on(folder, teac
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert '"CodesCounted"' in done.stdout
     np.testing.assert_array_equal(stored("a.codes.ome.zarr"), expected)
+
+
+def labels_of(folder):
+    """Write labels of the image: what is bright."""
+    with open_volume(folder / "image.ome.zarr") as volume:
+        image = np.asarray(volume.levels[0][...])
+    labels = (image > np.percentile(image, 90)).astype(np.uint8)
+    write_multiscale(folder / "labels.ome.zarr", labels, voxel_size_um=(2, 1, 1))
+    return image
+
+
+@pytest.mark.parametrize("project", [False, True])
+def test_labels_say_what_each_code_means(capsys, folder, teacher, expected, project):
+    image = labels_of(folder)
+    new_project(folder / "p.vesselkd", "image.ome.zarr").close()
+    places = ("p.vesselkd",) if project else ("image.ome.zarr", "a.codes.ome.zarr")
+    options = ("--checkpoint", teacher, "--labels", "labels.ome.zarr", "--csv", "codes.csv")
+    done = run(capsys, "codes", *places, *options)
+    assert done.code == 0, done.err
+    assert "VESSEL" in done.out.splitlines()[1]
+    with (folder / "codes.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    under = expected.repeat(32, 0).repeat(32, 1).repeat(32, 2)[: SHAPE[0], : SHAPE[1], : SHAPE[2]]
+    bright = image > np.percentile(image, 90)
+    for row in rows:
+        mask = under == int(row["code"]) + 1
+        assert int(row["cells"]) == np.count_nonzero(expected == int(row["code"]) + 1)
+        if mask.any():
+            assert float(row["intensity"]) == pytest.approx(image[mask].mean())
+            assert float(row["vessel_fraction"]) == pytest.approx(bright[mask].mean())
+        else:
+            assert row["intensity"] == row["vessel_fraction"] == ""
+
+
+def test_another_checkpoints_map_is_compared(capsys, folder, teacher, expected, tmp_path):
+    second = write_teacher(tmp_path / "second.safetensors", seed=1)
+    assert run(capsys, "codes", "image.ome.zarr", "b.codes.ome.zarr", "--checkpoint", second).code == 0
+    command = ("codes", "image.ome.zarr", "a.codes.ome.zarr", "--checkpoint", teacher)
+    done = run(capsys, *command, "--compare", "b.codes.ome.zarr", "--json")
+    last = json.loads(done.out.splitlines()[-1])
+    assert last["changed"]["compared"] == expected.size
+    assert last["changed"]["changed"] == np.count_nonzero(stored("b.codes.ome.zarr") != expected)
+    said = run(capsys, *command, "--compare", "b.codes.ome.zarr").out
+    share = last["changed"]["share"]
+    assert f"b.codes.ome.zarr: {share:.1%} of {expected.size} cells have another code" in said
+    same = run(capsys, *command, "--compare", "a.codes.ome.zarr").out
+    assert "a.codes.ome.zarr: 0.0% of" in same
+
+
+BEYOND = [
+    (("--labels", "none.tif"), "none.tif"),
+    (("--labels", "small.ome.zarr"), "another shape than the volume"),
+    (("--compare", "none.codes.ome.zarr"), "no code map here"),
+    (("--compare", "image.ome.zarr"), "This is no code map"),
+    (("--compare", "small.codes.ome.zarr"), "of another image"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), BEYOND)
+def test_what_cannot_be_described_or_compared_is_said_before_anything_is_mapped(
+    capsys, folder, teacher, options, message
+):
+    write_multiscale(folder / "small.ome.zarr", np.ones((20, 30, 40), np.uint8), voxel_size_um=(2, 1, 1))
+    if "small.codes.ome.zarr" in options:
+        run(capsys, "codes", "small.ome.zarr", "small.codes.ome.zarr", "--checkpoint", teacher)
+    before = on_disk(folder)
+    said = run(capsys, "codes", "image.ome.zarr", "a.codes.ome.zarr", "--checkpoint", teacher, *options)
+    assert said.code == 2
+    assert re.search(message, said.err), said.err
+    assert on_disk(folder) == before

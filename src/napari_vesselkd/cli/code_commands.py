@@ -45,7 +45,22 @@ def codes(
         int | None, Parameter(help="Voxels along each side of a block. Default: by the device.")
     ] = None,
     csv: Annotated[
-        str | None, Parameter(help="Table of how often each code is chosen, NAME.csv. Default: none.")
+        str | None,
+        Parameter(help="Table of the codes, NAME.csv: how often, and what --labels says. Default: none."),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        Parameter(
+            help="Vessel labels of the volume: also find share of vessel, radius, tortuosity, intensity and "
+            "depth under each code. Default: none."
+        ),
+    ] = None,
+    compare: Annotated[
+        str | None,
+        Parameter(
+            help="Code map of this volume by another checkpoint: also say how many places have another "
+            "code. Default: none."
+        ),
     ] = None,
     settings: Assignments = None,
     config: ConfigFile = None,
@@ -72,7 +87,7 @@ def codes(
         block=block,
         restart=restart or None,
     )
-    request = CodesRequest(source, output, chosen, channel, voxel_size(voxel_size_text), csv)
+    request = CodesRequest(source, output, chosen, channel, voxel_size(voxel_size_text), csv, labels, compare)
     console = Console(json, quiet)
     last = console.follow(run_codes(request), again=GO_ON.format(", without --restart," if restart else ""))
     if isinstance(last, CodesCounted):

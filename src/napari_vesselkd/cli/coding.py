@@ -10,16 +10,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_vesselkd.cli.code_tables import (
+    changed_line,
+    check_beyond,
+    comparing,
+    describing,
+    meaning_columns,
+)
 from napari_vesselkd.cli.console import columns
 from napari_vesselkd.errors import InvalidInputError, OutputError
 from napari_vesselkd.patterns.code_map import CodeMap
 from napari_vesselkd.patterns.codes import map_codes, map_project_codes
+from napari_vesselkd.patterns.comparison import CodesChanged
 from napari_vesselkd.patterns.config import CodesConfig
+from napari_vesselkd.patterns.meaning import CodeTable
 from napari_vesselkd.patterns.reports import CodesFinished
 from napari_vesselkd.patterns.usage import Usage, counting
 from napari_vesselkd.project import Project
-from napari_vesselkd.reports import Notice, Report, Result
-from napari_vesselkd.volume import open_volume, output_errors
+from napari_vesselkd.reports import Notice, Progress, Report, Result
+from napari_vesselkd.volume import Volume, open_volume, output_errors
 
 if TYPE_CHECKING:
     from napari_vesselkd.geometry import VoxelSize
@@ -38,6 +47,8 @@ class CodesRequest:
     channel: int | None = None
     voxel_size_um: VoxelSize | None = None
     csv: str | None = None
+    labels: str | None = None
+    compare: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,22 +65,36 @@ class CodesCounted(Result):
         Of the region.
     csv : str or None
         The table.
+    meaning : CodeTable or None
+        The image and the vessels under each code, where labels were given.
+    changed : CodesChanged or None
+        What is different in the map that was to be compared.
+    compared : str or None
+        That map.
     """
 
     output: str
     region: str
     usage: Usage
     csv: str | None
+    meaning: CodeTable | None = None
+    changed: CodesChanged | None = None
+    compared: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, those of the usage among them."""
         own = {"report": type(self).__name__, "output": self.output, "region": self.region, "csv": self.csv}
-        return {**self.usage.to_dict(), **own}
+        more = {name: getattr(self, name) for name in ("meaning", "changed")}
+        plain = {name: value.to_dict() for name, value in more.items() if value is not None}
+        return {**self.usage.to_dict(), **own, **plain}
 
 
 def run_codes(request: CodesRequest) -> Iterator[Report]:
     """Map the codes and count them; the last report is `CodesCounted`."""
     table = None if request.csv is None else _checked_csv(request.csv)
+    if request.labels is not None or request.compare is not None:
+        with ExitStack() as stack:
+            check_beyond(_image(request, stack), request.labels, request.compare)
     finished: CodesFinished | None = None
     for report in _mapping(request):
         yield report
@@ -77,25 +102,48 @@ def run_codes(request: CodesRequest) -> Iterator[Report]:
             finished = report
     if finished is None:  # cannot be: it is the last report of every run
         return
-    with CodeMap.open(finished.output) as code_map:
+    yield from _counted(request, finished, table)
+
+
+def _counted(request: CodesRequest, finished: CodesFinished, table: Path | None) -> Iterator[Report]:
+    """Count the codes, say what else was asked for, and write the table."""
+    found: dict[type, Any] = {}
+    with CodeMap.open(finished.output) as code_map, ExitStack() as stack:
         for count in counting(code_map, finished.cells):
-            if isinstance(count, Usage):
-                if table is not None:
-                    _write_csv(table, count)
-                place = None if table is None else str(table)
-                yield CodesCounted(finished.output, str(finished.region), count, place)
+            found[type(count)] = count
+        if request.labels is not None:
+            image = _image(request, stack)
+            for report in describing(code_map, image, request.labels, finished.cells):
+                found[type(report)] = report
+                if isinstance(report, Progress):
+                    yield report
+        if request.compare is not None:
+            for report in comparing(code_map, request.compare, finished.cells):
+                found[type(report)] = report
+    usage, meaning = found[Usage], found.get(CodeTable)
+    if table is not None and meaning is not None:
+        meaning.to_csv(table)
+    elif table is not None:
+        _write_csv(table, usage)
+    place = None if table is None else str(table)
+    more = (meaning, found.get(CodesChanged), request.compare)
+    yield CodesCounted(finished.output, str(finished.region), usage, place, *more)
 
 
 def usage_lines(found: CodesCounted) -> list[str]:
     """Return what is to be said of a code map in text."""
     usage, counts = found.usage, found.usage.counts
     order = (-counts).argsort(kind="stable")[: min(MOST_FREQUENT, usage.used)]
-    rows = [("CODE", "CELLS", "SHARE")]
+    rows: list[tuple[str, ...]] = [("CODE", "CELLS", "SHARE")]
     rows += [(str(code), f"{counts[code]:,}", f"{usage.shares[code]:.1%}") for code in order]
+    if found.meaning is not None:
+        more = meaning_columns(found.meaning, order.tolist())
+        rows = [(*row, *beside) for row, beside in zip(rows, more, strict=True)]
     return [
         f"{found.output}: {usage.cells:,} cells, {usage.used} of {len(counts)} codes used, "
         f"perplexity {usage.perplexity:.1f}, {len(usage.rare)} rare",
         *columns(rows),
+        *([] if found.changed is None else [changed_line(found.changed, str(found.compared))]),
         *([] if found.csv is None else [f"{found.csv}: all codes"]),
     ]
 
@@ -136,6 +184,20 @@ def _of_project(request: CodesRequest, stack: ExitStack) -> Iterator[Report]:
         yield from map_project_codes(project, request.config)
     else:
         yield from map_codes(stack.enter_context(project.open_image()), request.output, request.config)
+
+
+def _image(request: CodesRequest, stack: ExitStack) -> Volume:
+    """Return the image of the map, at any level, with the voxel size that it is mapped with."""
+    if _is_project(request.source):
+        project = stack.enter_context(Project.open(Path(request.source).expanduser(), write=False))
+        return stack.enter_context(project.open_image())
+    volume = stack.enter_context(
+        open_volume(request.source, channel=request.channel, voxel_size_um=request.voxel_size_um)
+    )
+    if request.output is None or not _is_project(request.output) or volume.voxel_size_known:
+        return volume
+    project = stack.enter_context(Project.open(Path(request.output).expanduser(), write=False))
+    return project.image.applied(volume)
 
 
 def _is_project(path: str) -> bool:
