@@ -34,6 +34,11 @@ def layer(viewer, look, image, qtbot):
     return added
 
 
+def marked(viewer):
+    mark = viewer.layers[CURSOR]
+    return np.array(mark.data_to_world(mark.data[0]))
+
+
 def wait_for_picture(look, qtbot):
     qtbot.waitUntil(lambda: look.projection is not None and look.settled, timeout=20_000)
     return look.projection
@@ -99,7 +104,7 @@ def test_a_click_takes_the_viewer_to_the_voxel_that_made_the_pixel(viewer, look,
     assert image[tuple(voxel)] == shown.gray[row, column]
     click(look, qtbot, (row + 0.5) / shown.gray.shape[0], (column + 0.5) / shown.gray.shape[1])
     np.testing.assert_allclose(viewer.dims.point, layer.data_to_world(voxel))
-    np.testing.assert_allclose(viewer.layers[CURSOR].data[0], layer.data_to_world(voxel))
+    np.testing.assert_allclose(marked(viewer), layer.data_to_world(voxel))
     down, across = look.picture.cross
     assert int(down * shown.gray.shape[0]) == row
     assert int(across * shown.gray.shape[1]) == column
@@ -119,10 +124,31 @@ def test_the_slab_stays_where_it_is_when_it_is_clicked_and_the_layer_selected(vi
 
 def test_a_second_click_moves_the_mark(viewer, look, layer, qtbot):
     click(look, qtbot, 0.3, 0.4)
-    first = viewer.layers[CURSOR].data[0].copy()
+    first = marked(viewer)
+    steps = viewer.dims.nsteps
     click(look, qtbot, 0.6, 0.8)
-    assert (viewer.layers[CURSOR].data[0][1:] > first[1:]).all()
+    assert viewer.dims.nsteps == steps == layer.data.shape  # the mark does not change the slider
+    assert (marked(viewer)[1:] > first[1:]).all()
     assert [one.name for one in viewer.layers] == ["brain", CURSOR]
+
+
+def test_going_to_a_voxel_keeps_the_slab_and_what_was_read(viewer, look, layer, qtbot):
+    look.form.thickness.setValue(21)
+    wait_for_picture(look, qtbot)
+    projector = look.layers.sources().projector
+    read = projector.chunks_read
+    for place in (0.3, 0.6, 0.8):
+        click(look, qtbot, place, place)
+    assert look.form.thickness.value() == 21
+    assert look.layers.sources().projector is projector
+    assert projector.chunks_read == read
+
+
+def test_other_voxels_in_the_layer_are_read(look, layer, image, qtbot):
+    image[:] = 7
+    layer.data = image
+    qtbot.wait(300)
+    assert (wait_for_picture(look, qtbot).gray == 7).all()
 
 
 def test_a_voxel_off_screen_is_brought_on_screen(viewer, look, layer, qtbot):

@@ -49,9 +49,14 @@ class SlabForm(QWidget):
 
     def set_layer(self, layer: Any, shape: Shape | None) -> None:
         """Choose slabs of `layer` from now on; `shape` is its volume's (z, y, x)."""
-        self._layer, self._shape, self._picked = layer, shape, None
+        same = layer is self._layer and shape == self._shape
+        self._layer, self._shape = layer, shape
         self.region.set_layer(layer, shape)
-        self._choose_axis()
+        if same:
+            self.changed.emit()
+        else:
+            self._picked = None
+            self._choose_axis()
 
     def follow_viewer(self, fallback: int | None = None) -> None:
         """Move the slab to the current slice, where the projected axis is the slider's.

@@ -12,6 +12,7 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_vesselkd.geometry import Shape
+from napari_vesselkd.plugin.layers import transform_like
 from napari_vesselkd.plugin.visible import layer_shape, looked_at
 from napari_vesselkd.plugin.workers import delayed
 
@@ -35,6 +36,8 @@ class ViewerCursor(QObject):
         self._viewer = viewer
         self._world: np.ndarray | None = None
         self._mark: Any = None
+        self._marked: Any = None
+        self._where = ""
         self._timer = delayed(self, DELAY_MS, self.moved.emit)
         self._emitters: list[Any] = [
             (viewer.cursor.events.position, self._mouse),
@@ -72,7 +75,7 @@ class ViewerCursor(QObject):
             self._viewer.scene.camera.center = tuple(
                 [0.0] * (3 - len(shown)) + [float(at) for at in point[shown]]
             )
-        self._show_mark(layer, world)
+        self._show_mark(layer, voxel)
         self.jumped.emit()
         self.moved.emit()
 
@@ -109,24 +112,30 @@ class ViewerCursor(QObject):
         if not self._timer.isActive():
             self._timer.start()
 
-    def _show_mark(self, layer: Any, world: np.ndarray) -> None:
-        """Put a cross at the place; the layer that was selected stays selected."""
+    def _show_mark(self, layer: Any, voxel: Shape) -> None:
+        """Put a cross at the place; the layer that was selected stays selected.
+
+        The mark has the voxels of `layer`: with others the viewer's slider would get another step.
+        """
+        place = np.asarray(voxel, dtype=float)[None, -min(3, layer.ndim) :]
+        where = transform_like(layer)
         mark = self._mark if self._mark in self._viewer.layers else None
-        if mark is not None and mark.ndim == len(world):
-            mark.data = world[None, :]
+        if mark is not None and self._marked is layer and self._where == str(where):
+            mark.data = place
             return
         if mark is not None:
             self._viewer.layers.remove(mark)
+        self._marked, self._where = layer, str(where)
         selected, active = set(self._viewer.layers.selection), self._viewer.layers.selection.active
         self._mark = self._viewer.add_points(
-            world[None, :],
+            place,
             name=CURSOR,
             symbol="cross",
             size=1.0,
             face_color=COLOUR,
             border_width=0,
-            units=layer.units,
             canvas_size_limits=(SIZE, SIZE),
+            **where,
         )
         self._mark.editable = False
         self._viewer.layers.selection = selected

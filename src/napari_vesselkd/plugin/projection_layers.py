@@ -25,6 +25,7 @@ from napari_vesselkd.plugin.parts import labelled
 from napari_vesselkd.plugin.projecting import Sources
 from napari_vesselkd.plugin.viewer_events import ViewerEvents
 from napari_vesselkd.projections import LabelOverlay, SlabProjector
+from napari_vesselkd.volume import AxisView
 
 NOTHING = "nothing"
 OPEN_FIRST = "Open a volume first: File > Open, or File > Open Sample > VesselKD"
@@ -55,7 +56,7 @@ class LayerChooser(QWidget):
         self.volume, self.overlay = QComboBox(), QComboBox()
         self._build()
         events.layers_changed.connect(self.list_layers)
-        events.layer_moved.connect(self._layer_moved)
+        events.layer_moved.connect(self._choose)
         self.volume.currentIndexChanged.connect(self._choose)
         self.overlay.currentIndexChanged.connect(self._choose_overlay)
 
@@ -102,22 +103,42 @@ class LayerChooser(QWidget):
     def release(self) -> None:
         """Let go of the layers: the viewer is closing."""
         self._watch(None)
-
-    def _layer_moved(self) -> None:
-        self._choose()
+        self._follow_data(None)
+        self.layer = None
 
     def _choose(self, _index: int = 0) -> None:
+        """Take the layer that is chosen; where nothing of it is new, what was read of it stays."""
         index = self.volume.currentIndex()
-        self.layer = self._layers[index] if 0 <= index < len(self._layers) else None
-        self.source, self.refusal = None, OPEN_FIRST if self.layer is None else refusal(self.layer)
-        if self.refusal is None:
+        layer = self._layers[index] if 0 <= index < len(self._layers) else None
+        source, reason = None, OPEN_FIRST if layer is None else refusal(layer)
+        if reason is None:
             try:
-                self.source = volume_of(self.layer, current_steps(self._viewer, self.layer))
+                source = volume_of(layer, current_steps(self._viewer, layer))
             except VesselKDError as error:
-                self.refusal = str(error)
-        self._projector = None if self.source is None else SlabProjector(self.source.volume)
+                reason = str(error)
+        same = layer is self.layer and reason == self.refusal and _same(source, self.source)
+        if same and source is not None:
+            self._sources = None
+            self.changed.emit()
+            return
+        self._follow_data(layer)
+        self.layer, self.source, self.refusal = layer, source, reason
+        self._projector = None if source is None else SlabProjector(source.volume)
         self._sources = None
         self.chosen.emit()
+
+    def _follow_data(self, layer: Any) -> None:
+        """Read the image again when its data are set, perhaps to the same array with other voxels."""
+        if layer is self.layer:
+            return
+        if self.layer is not None:
+            self.layer.events.data.disconnect(self._data_set)
+        if layer is not None:
+            layer.events.data.connect(self._data_set)
+
+    def _data_set(self, _event: Any = None) -> None:
+        if self._projector is not None:
+            self._projector.forget()
 
     def _choose_overlay(self, _index: int = 0) -> None:
         index = self.overlay.currentIndex() - 1
@@ -177,6 +198,27 @@ def layer_colours(layer: Any, values: np.ndarray) -> dict[int, tuple[float, floa
         for value, colour in zip(values, colours, strict=True)
         if int(value) != 0
     }
+
+
+def _same(new: LayerVolume | None, old: LayerVolume | None) -> bool:
+    """Return whether two volumes show the same arrays in the same voxel size."""
+    if new is None or old is None:
+        return new is old
+    a, b = new.volume, old.volume
+    arrays = zip(a.levels, b.levels, strict=False)
+    return (
+        len(a.levels) == len(b.levels)
+        and all(_same_array(one, other) for one, other in arrays)
+        and a.level_voxel_sizes_um == b.level_voxel_sizes_um
+        and a.voxel_size_known == b.voxel_size_known
+    )
+
+
+def _same_array(one: Any, other: Any) -> bool:
+    """Return whether two levels read the same voxels of the same array."""
+    if isinstance(one, AxisView) and isinstance(other, AxisView):
+        return (one.axes, one.fixed) == (other.axes, other.fixed) and _same_array(one.base, other.base)
+    return one is other
 
 
 def _matrix(place: Placement) -> np.ndarray:
