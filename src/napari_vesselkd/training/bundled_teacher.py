@@ -61,7 +61,7 @@ def make_teacher(out: Path, *, seed: int = 0, command: str = "") -> Iterator[Rep
             seeds = [HELD_OUT * (2 * seed + held_out) + number for number in range(count)]
             pool = run / "phantoms" / name
             yield from fill_pool(pool, partial(phantom_config, recipe), seeds)
-            found += [_crop(phantom_path(pool, number), name) for number in seeds]
+            found += [crop_of_phantom(phantom_path(pool, number), name) for number in seeds]
     sources = tuple(source_of_crop(crop) for crop in crops[0])
     size = crops[0][0].voxel_size_um
     about = {"source": f"{len(sources)} phantoms of napari_vesselkd.phantoms, no real volume"}
@@ -92,13 +92,13 @@ def _scores(teacher: nn.Module, crops: Sequence[Crop]) -> dict[str, float]:
     return {"count": len(crops), "dice": round(dice, 4), "cldice": round(cldice, 4)}
 
 
-def _crop(path: Path, recipe: str) -> Crop:
-    """Return a phantom of the pool as a labelled crop."""
+def crop_of_phantom(path: Path, recipe: str, upper: float = UPPER) -> Crop:
+    """Return a phantom of the pool as a labelled crop; `upper` is the percentile of its window."""
     with np.load(path, allow_pickle=False) as stored:
         image, mask = stored["image"], stored["mask"]
         z, y, x = (float(value) for value in stored["voxel_size_um"])
     label = np.where(mask & VESSEL, FOREGROUND, BACKGROUND).astype(np.uint8)
-    window = (float(image.min()), float(np.percentile(image, UPPER)))
+    window = (float(image.min()), float(np.percentile(image, upper)))
     return Crop(f"{recipe} {path.stem}", image, label, window, path.stem, (z, y, x))
 
 

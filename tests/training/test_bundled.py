@@ -1,0 +1,59 @@
+"""The commands that make the bundled teacher and students, with few phantoms and steps."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from napari_vesselkd.checkpoints import CheckpointRegistry
+from napari_vesselkd.training import bundled, bundled_students, bundled_teacher
+from napari_vesselkd.training.bundled import RECIPES
+from stages import SMALL, few_looks, write_teacher
+
+assert few_looks
+TINY = replace(RECIPES["coarse-z"], phantom_shape=(32, 64, 64), phantoms=4, held_out=1)
+
+
+@pytest.fixture
+def tiny(monkeypatch, few_looks):
+    """Recipes of a few small phantoms; how far labels reach is measured on larger ones, in minutes."""
+    monkeypatch.setattr(bundled, "label_reach", lambda *_: [0, 0, 0])
+    isotropic = replace(RECIPES["isotropic"], phantom_shape=(64, 64, 64), phantoms=2, held_out=1)
+    for module in (bundled_students, bundled_teacher):
+        monkeypatch.setattr(module, "RECIPES", {"coarse-z": TINY, "isotropic": isotropic})
+    monkeypatch.setattr(bundled_students, "PATCHES", {"coarse-z": (32, 64, 64)})
+    monkeypatch.setattr(bundled_students, "DISTILL", replace(bundled_students.DISTILL, steps=1, pool=1))
+
+
+def test_a_student_is_taught_on_phantoms_half_of_them_without_labels(tiny, tmp_path, capsys):
+    teacher = write_teacher(tmp_path / "teacher")
+    words = ["--out", str(tmp_path / "out"), "--teacher", str(teacher), "--threads", "1"]
+    bundled_students.main(words)
+    reports = [json.loads(line)["report"] for line in capsys.readouterr().out.splitlines()]
+    assert reports[-1] == "StageFinished"
+    card = CheckpointRegistry().get(tmp_path / "out" / "student-coarse-z").card
+    assert json.dumps(card.config) == json.dumps(RECIPES["coarse-z"].model.to_dict())
+    assert card.lineage["stage"] == "distill" and card.lineage["config"]["method"] == "vpbsd"
+    assert card.lineage["data"] == "2 phantoms with labels, 2 without; no real volume"
+    assert card.lineage["teacher"] == "teacher" and len(card.lineage["teacher_sha256"]) == 64
+    assert card.lineage["command"].endswith(f"--out DIR --teacher {teacher} --threads 1")
+    assert card.metrics["held_out_phantoms"]["count"] == 1
+    before = (tmp_path / "out" / "student-coarse-z.safetensors").read_bytes()
+    bundled_students.main(words)  # nothing is computed again
+    assert (tmp_path / "out" / "student-coarse-z.safetensors").read_bytes() == before
+
+
+def test_the_teacher_is_pretrained_and_fine_tuned_on_phantoms(tiny, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(bundled_teacher, "PHANTOMS", 20)
+    monkeypatch.setattr(
+        bundled_teacher, "PRETRAIN", replace(bundled_teacher.PRETRAIN, teacher=SMALL, steps=1, batch=1)
+    )
+    monkeypatch.setattr(bundled_teacher, "TEACH", replace(bundled_teacher.TEACH, steps=1, batch=1))
+    bundled_teacher.main(["--out", str(tmp_path), "--threads", "1"])
+    assert capsys.readouterr().out.count('"StageFinished"') == 2
+    found = CheckpointRegistry().get(tmp_path / "teacher-small")
+    assert found.card.lineage["stage"] == "finetune-teacher"
+    assert found.card.lineage["data"] == "40 phantoms of napari_vesselkd.phantoms, no real volume"
+    assert found.card.metrics["held_out_phantoms"]["count"] == 2
+    assert found.card.lineage["pretraining"]["config"]["steps"] == 1
+    assert found.path.with_suffix(".safetensors").stat().st_size < 10e6
