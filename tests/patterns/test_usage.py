@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from scipy.spatial.distance import jensenshannon
-from scipy.stats import entropy
+from scipy.stats import binomtest, entropy
 
 from fake_codes import FakeCodes
 from napari_vesselkd.errors import InvalidInputError, RegionError
@@ -149,10 +149,32 @@ def test_ratio_is_that_of_the_shares_with_half_a_cell_more():
     assert 1 not in found.certain
 
 
-def test_interval_of_independent_cells_is_that_of_statsmodels_formula_by_hand():
-    found = compare_usage(of_counts([30, 70]), of_counts([10, 90]))
-    error = np.sqrt(1 / 30.5 - 1 / 101 + 1 / 10.5 - 1 / 101)
-    assert found.high[0] - found.log2_ratio[0] == pytest.approx(1.959964 * error / np.log(2))
+def test_interval_of_independent_cells_is_that_of_scipys_exact_binomial():
+    found = compare_usage(of_counts([30, 70, 0]), of_counts([10, 150, 40]))
+    for code, (one, other) in enumerate([(30, 10), (70, 150), (0, 40)]):
+        theta = binomtest(one, one + other).proportion_ci(0.95, "exact")
+        for bound, share in ((found.low, theta.low), (found.high, theta.high)):
+            expected = -np.inf if share == 0 else np.log2(share / (1 - share) * 200 / 100)
+            assert bound[code] == pytest.approx(expected)
+    assert found.to_dict()["low"][2] is None
+
+
+def test_codes_that_neither_uses_do_not_differ_whatever_the_totals():
+    rng = np.random.default_rng(0)
+    few, many = rng.multinomial(25, [0.5, 0.5], 10), rng.multinomial(2500, [0.5, 0.5], 10)
+    few, many = (np.pad(one, ((0, 0), (0, 3))) for one in (few, many))
+    for boxes in (10, 1):
+        found = compare_usage(of_counts(*few[:boxes]), of_counts(*many[:boxes]))
+        assert found.certain == ()
+        assert (found.log2_ratio[2:] == 0).all()
+        assert np.isinf(found.low[2:]).all()
+
+
+def test_a_code_met_once_in_a_hundred_times_as_many_cells_does_not_surely_differ():
+    """The smaller sample would hold it .01 or 1 times: that it does not says nothing."""
+    for times in (1, 100):
+        large = [[250 * 100 - times, times], *[[250 * 100, 0]] * 9]
+        assert compare_usage(of_counts(*large), of_counts(*[[250, 0]] * 10)).certain == ()
 
 
 def clumped(rng, boxes=40, cells=50):
@@ -164,17 +186,19 @@ def clumped(rng, boxes=40, cells=50):
 def test_intervals_and_p_hold_where_neighbouring_cells_are_alike():
     """Two samples of one distribution: about 5 % of intervals may miss 0, and of p lie below .05."""
     rng = np.random.default_rng(5)
-    missed, surprising, naive = [], [], []
+    missed, surprising, naive, any_certain = [], [], [], []
     for _ in range(80):
         a, b = clumped(rng), clumped(rng)
         found = compare_usage(a, b)
         assert found.interval == "boxes"
         missed.append((found.low > 0) | (found.high < 0))
         surprising.append(found.p < 0.05)
+        any_certain.append(bool(found.certain))
         whole = compare_usage(*(of_counts(one.counts) for one in (a, b)))
         naive.append((whole.low > 0) | (whole.high < 0))
     assert 0.02 <= np.mean(missed) <= 0.1
     assert np.mean(surprising) <= 0.13
+    assert np.mean(any_certain) <= 0.13
     assert np.mean(naive) > 0.3  # what the boxes are for
 
 
@@ -185,6 +209,7 @@ def test_a_real_difference_is_found():
     more[:, 2] += 25
     found = compare_usage(a, of_counts(*more))
     assert found.order[0] == 2
+    assert found.certain[0] == 2
     assert found.high[2] < -0.5
     assert found.p <= 0.005
 

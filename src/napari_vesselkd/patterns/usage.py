@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import beta
 
 from napari_vesselkd.errors import InvalidInputError
 from napari_vesselkd.geometry import Region
@@ -188,16 +189,23 @@ class UsageDifference:
     p : float
         How often boxes dealt to the two at random differ as much (999 shuffles); small: they do differ.
     log2_ratio : ndarray (N,)
-        ``log2`` of the share in `a` over that in `b`, half a cell added to every count.
+        ``log2`` of the share in `a` over that in `b`, half a cell added to every count; 0 for a code that
+        neither uses.
     low, high : ndarray (N,)
-        95 % interval of it.
+        95 % interval of it; infinite where one of the two does not use the code at all.
     contribution : ndarray (N,)
         What each code adds to the divergence, in bits.
     order : ndarray of int64, (N,)
         Codes, the one that contributes most first.
     interval : {"boxes", "cells"}
-        What the interval is made of: "boxes" drawn again, which are as large as the region allows; or, where
-        there are fewer than eight with a code, "cells" taken as independent, which makes it too narrow.
+        What the interval is made of: "boxes" drawn again, which are as large as the region allows, or
+        independent cells where that is wider; or, where there are fewer than eight boxes, "cells" alone,
+        which makes it too narrow.
+    certain : tuple of int
+        Codes, in `order`, that differ even though so many are looked at: of two samples of one distribution,
+        about one comparison in twenty has any. Of boxes: the interval leaves out 0, and the code contributes
+        more than the one that contributes most in 95 % of the shuffles (Westfall and Young, 1993). Of cells:
+        their interval leaves out 0 at 95 % for all codes together (Bonferroni).
     """
 
     jensen_shannon: float
@@ -208,21 +216,19 @@ class UsageDifference:
     contribution: Floats
     order: Counts
     interval: str
-
-    @property
-    def certain(self) -> tuple[int, ...]:
-        """Codes whose interval leaves out 0, in `order`."""
-        return tuple(int(code) for code in self.order if self.low[code] > 0 or self.high[code] < 0)
+    certain: tuple[int, ...]
 
     def to_dict(self) -> dict[str, Any]:
+        """Return plain values; None where a bound is infinite."""
+        names = ("log2_ratio", "low", "high", "contribution")
+        numbers = {name: getattr(self, name).tolist() for name in names}
         return {
             "jensen_shannon": self.jensen_shannon,
             "p": self.p,
             "interval": self.interval,
-            **{
-                name: getattr(self, name).tolist()
-                for name in ("log2_ratio", "low", "high", "contribution", "order")
-            },
+            **{name: [x if math.isfinite(x) else None for x in values] for name, values in numbers.items()},
+            "order": self.order.tolist(),
+            "certain": list(self.certain),
         }
 
 
@@ -230,7 +236,9 @@ def compare_usage(a: Usage, b: Usage, *, seed: int = 0) -> UsageDifference:
     """Compare the usage of two regions or volumes, mapped with the same checkpoint.
 
     The divergence is Jensen and Shannon's (Lin, IEEE Trans. Inf. Theory 37, 1991, eq. 4.1 with equal
-    weights). The intervals are percentiles of 2000 draws of boxes with replacement, in both.
+    weights). The intervals are percentiles of 2000 draws of boxes with replacement, in both, and at least as
+    wide as the exact ones of independent cells: drawing says nothing of a code that is in none or all of the
+    boxes.
 
     Raises
     ------
@@ -240,20 +248,31 @@ def compare_usage(a: Usage, b: Usage, *, seed: int = 0) -> UsageDifference:
     _check_comparable(a, b)
     rng = np.random.default_rng(seed)
     boxes_a, boxes_b = (one.boxes[one.boxes.any(axis=1)].astype(np.float64) for one in (a, b))
-    parts_of = _divergence_parts(a.counts.astype(np.float64), b.counts.astype(np.float64))
-    ratio = _log2_ratio(a.counts.astype(np.float64), b.counts.astype(np.float64))
+    counts_a, counts_b = a.counts.astype(np.float64), b.counts.astype(np.float64)
+    parts_of = _divergence_parts(counts_a, counts_b)
+    ratio = np.where(counts_a + counts_b > 0, _log2_ratio(counts_a, counts_b), 0.0)
+    low, high = _independent(counts_a, counts_b, 1 - LEVEL)
     enough = min(len(boxes_a), len(boxes_b)) >= FEWEST_BOXES
-    low, high = _drawn(boxes_a, boxes_b, rng) if enough else _independent(a, b, ratio)
-    total = float(parts_of.sum())
+    p, most = _shuffled(boxes_a, boxes_b, float(parts_of.sum()), rng)
+    if enough:
+        below, above = _drawn(boxes_a, boxes_b, rng)
+        low, high = np.minimum(low, below), np.maximum(high, above)
+        certain = ((low > 0) | (high < 0)) & (parts_of > most)
+    else:
+        together = np.count_nonzero(counts_a + counts_b)
+        below, above = _independent(counts_a, counts_b, (1 - LEVEL) / together)
+        certain = (below > 0) | (above < 0)
+    order = np.argsort(-parts_of, kind="stable")
     return UsageDifference(
-        total,
-        _shuffled(boxes_a, boxes_b, total, rng),
+        float(parts_of.sum()),
+        p,
         ratio,
         np.minimum(low, ratio),
         np.maximum(high, ratio),
         parts_of,
-        np.argsort(-parts_of, kind="stable"),
+        order,
         "boxes" if enough else "cells",
+        tuple(order[certain[order]].tolist()),
     )
 
 
@@ -303,20 +322,40 @@ def _drawn(a: Floats, b: Floats, rng: np.random.Generator) -> tuple[Floats, Floa
     return np.concatenate(low), np.concatenate(high)
 
 
-def _independent(a: Usage, b: Usage, ratio: Floats) -> tuple[Floats, Floats]:
-    """Return the interval of the log of a ratio of two shares of independent cells (Katz et al., 1978)."""
-    variance = sum(1 / (one.counts + SMALL) - 1 / (one.cells + SMALL * len(one.counts)) for one in (a, b))
-    half = 1.959964 * np.sqrt(variance) / math.log(2)
-    return ratio - half, ratio + half
+def _independent(a: Floats, b: Floats, error: float) -> tuple[Floats, Floats]:
+    """Return the exact interval of the ratio of two shares of independent cells, from counts (N,).
+
+    `error` is how often it may miss.
+
+    Given both counts of a code together, the one of them is binomial (Przyborowski and Wilenski, Biometrika
+    31, 1940); its interval is Clopper and Pearson's (Biometrika 26, 1934).
+    """
+    tail = error / 2
+    with np.errstate(divide="ignore"):
+        low = np.where(a > 0, beta.ppf(tail, np.maximum(a, 1), b + 1), 0.0)
+        high = np.where(b > 0, beta.ppf(1 - tail, a + 1, np.maximum(b, 1)), 1.0)
+        odds = np.log2(low / (1 - low)), np.log2(high / (1 - high))
+    cells = math.log2(b.sum() / a.sum())
+    return odds[0] + cells, odds[1] + cells
 
 
-def _shuffled(a: Floats, b: Floats, found: float, rng: np.random.Generator) -> float:
-    """Return how often boxes (B, N) dealt at random diverge at least as much as was found."""
+def _shuffled(a: Floats, b: Floats, found: float, rng: np.random.Generator) -> tuple[float, float]:
+    """Deal boxes (B, N) to the two at random.
+
+    Returns
+    -------
+    p : float
+        How often they diverge at least as much as was found.
+    most : float
+        What the code that contributes most contributes at most in 95 % of the shuffles, in bits.
+    """
     everything = np.vstack([a, b])
-    as_large, step = 0, max(1, _AT_ONCE // everything.shape[1])
+    as_large, step, largest = 0, max(1, _AT_ONCE // everything.shape[1]), []
     for first in range(0, SHUFFLES, step):
         count = min(step, SHUFFLES - first)
         mine = rng.permuted(np.tile(np.arange(len(everything)) < len(a), (count, 1)), axis=1)
-        split = _divergence_parts(mine @ everything, ~mine @ everything).sum(axis=1)
-        as_large += int(np.count_nonzero(split >= found - 1e-12))
-    return (1 + as_large) / (1 + SHUFFLES)
+        split = _divergence_parts(mine @ everything, ~mine @ everything)
+        as_large += int(np.count_nonzero(split.sum(axis=1) >= found - 1e-12))
+        largest.append(split.max(axis=1))
+    most = float(np.percentile(np.concatenate(largest), 100 * LEVEL))
+    return (1 + as_large) / (1 + SHUFFLES), most
