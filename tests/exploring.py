@@ -12,6 +12,8 @@ from napari_vesselkd.plugin.segment_tab import SegmentTab
 from napari_vesselkd.plugin.session import ProjectSession
 from napari_vesselkd.plugin.viewer_events import ViewerEvents
 
+CODE_MAP = "brain-teacher-small.codes.ome.zarr"
+
 
 class CodesDock(QWidget):
     """The Codes page alone, in a dock 350 pixels wide."""

@@ -1,10 +1,14 @@
 """A real viewer with the dock, and small volumes of every kind."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
 from correcting import Corrector, give_labels
+from exploring import CODE_MAP, CodesDock, Explorer
 from fake_learning import use_fake_job
 from learner import Learner
 from napari_vesselkd import jobs
@@ -160,3 +164,71 @@ def learner(dock, qtbot, tmp_path, monkeypatch):
     found.tab.release()
     found.settle()
     dock.session.close()
+
+
+# A volume with its code map, on the Codes page
+
+
+@pytest.fixture(scope="session")
+def lines():
+    """(z, y, x) uint16: noise with lines of other widths, so that places have different codes."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(90, 110, (64, 160, 192)).astype(np.uint16)
+    for index, y in enumerate(range(12, 150, 24)):
+        image[20 : 22 + index, y : y + 2 + index, 16 * index :] = 900
+    return image
+
+
+@pytest.fixture(scope="session")
+def code_folder(tmp_path_factory, lines):
+    """A folder with the image and its code map, made once."""
+    from napari_vesselkd.patterns.codes import map_codes  # torch, which most tests here do not need
+    from napari_vesselkd.patterns.config import CodesConfig
+
+    folder = tmp_path_factory.mktemp("codes")
+    write_multiscale(folder / "brain.ome.zarr", lines, voxel_size_um=(2, 1, 1), chunk=(32, 64, 64))
+    with open_volume(folder / "brain.ome.zarr") as volume:
+        for _ in map_codes(volume, folder / CODE_MAP, CodesConfig("teacher-small")):
+            pass
+    return folder
+
+
+@pytest.fixture
+def lines_path(tmp_path, code_folder):
+    """The image, without its code map."""
+    return Path(shutil.copytree(code_folder / "brain.ome.zarr", tmp_path / "brain.ome.zarr"))
+
+
+@pytest.fixture
+def explorer(viewer, qtbot, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    dock = CodesDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Codes", area="right")
+    yield Explorer(viewer, dock, qtbot)
+    dock.release()
+    qtbot.waitUntil(lambda: not any(task.running for task in dock.tasks), timeout=60_000)
+
+
+@pytest.fixture
+def opened_lines(viewer, explorer, lines_path):
+    (layer,) = viewer.open(str(lines_path), plugin="napari-vesselkd")
+    explorer.settle()
+    return layer
+
+
+@pytest.fixture
+def mapped(explorer, lines_path, code_folder, viewer):
+    """The image with its code map, as they are found on disk."""
+    shutil.copytree(code_folder / CODE_MAP, lines_path.parent / CODE_MAP)
+    viewer.open(str(lines_path), plugin="napari-vesselkd")
+    explorer.settle()
+    viewer.dims.set_current_step(0, 10)
+    assert explorer.panel.shown is not None, explorer.form.error.headline.text()
+    return explorer
+
+
+@pytest.fixture
+def mapped_layer(viewer, mapped):
+    """The image layer of `mapped`."""
+    return viewer.layers["brain"]

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QLineEdit,
     QPushButton,
+    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -21,8 +22,8 @@ from qtpy.QtWidgets import (
 
 from napari_vesselkd.plugin.parts import Fact, Fold, set_quietly
 
-DECODED = ("this code everywhere", "among the most used code")
-SIDE = 132  # pixels of a decoded picture
+DECODED = ("a grid full of it", "what one cell of it changes")
+SIDE = 124  # pixels of a decoded picture
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,7 @@ class CodeCard(QWidget):
         for button in self._others:
             button.setToolTip("The next nearest code and its distance. Click: choose it")
             button.clicked.connect(lambda _=False, one=button: self.other_pressed.emit(one.property("code")))
+            button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             line.addWidget(button, stretch=1)
         return line
 
@@ -184,6 +186,8 @@ class CodeCard(QWidget):
         self._pictures, self._captions = [QLabel(), QLabel()], [Fact(text) for text in DECODED]
         row.addWidget(self.waiting)
         for label, caption in zip(self._pictures, self._captions, strict=True):
+            label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+            label.setMinimumWidth(SIDE)
             column = QVBoxLayout()
             column.setSpacing(2)
             column.addWidget(label)

@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 class CodesDetails(QWidget):
     """Picks codes in the viewer and says what is known of the chosen ones.
 
-    `picked` carries the `Found` of a click in the viewer.
+    `picked` carries the `Found` of a click in the viewer. `mask_pressed`: the artefacts are wanted as layer.
     """
 
     picked = Signal(object)
+    mask_pressed = Signal()
 
     def __init__(self, viewer: Any, maps: CodesRun, chosen: ChosenCodes, noting: CodeNoting) -> None:
         super().__init__()
@@ -99,6 +100,9 @@ class CodesDetails(QWidget):
         self.pick_button.setEnabled(there)
         self.pick_fact.show_text("" if self.found is None else describe_found(self.found))
         self.card.paint(self._view(codes))
+        marked = len(noting.artefacts)
+        self.mask_button.setVisible(there and marked > 0)
+        self.mask_button.setText(f"Show {marked} artefact code{'s' if marked != 1 else ''} as a mask")
 
     def _view(self, codes: Sequence[int]) -> CardView:
         noting, found = self._noting, self.found
@@ -128,6 +132,7 @@ class CodesDetails(QWidget):
         card.marked.connect(lambda artefact: noting.say(chosen.codes, artefact=artefact))
         card.other_pressed.connect(lambda code: chosen.choose((code,)))
         card.decode_asked.connect(self._decode)
+        self.mask_button.clicked.connect(self.mask_pressed)
 
     def _chosen_changed(self) -> None:
         found = self.found
@@ -176,5 +181,7 @@ class CodesDetails(QWidget):
         line.addWidget(self.pick_button)
         line.addWidget(self.clear_button)
         column.addLayout(line)
-        for widget in (self.chosen_fact, self.pick_fact, self.card):
+        self.mask_button = QPushButton()
+        self.mask_button.setToolTip("Add or update the layer vesselkd: artefacts")
+        for widget in (self.chosen_fact, self.pick_fact, self.card, self.mask_button):
             column.addWidget(widget)

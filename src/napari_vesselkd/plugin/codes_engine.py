@@ -131,13 +131,13 @@ def estimate_codes(volume: Volume, form: CodesForm, project: "Project | None") -
 
 
 def describe_preflight(found: "CodesPreflight") -> str:
-    """Return time, memory, disk and windows in two short lines."""
-    windows = f"{describe_count(found.windows)}windows, {describe_count(found.cells)}cells · {found.device}"
+    """Return time, memory, disk, cells and device in two short lines."""
+    cells = f"{describe_count(found.cells)}cells in {describe_count(found.blocks)}blocks · {found.device}"
     if found.seconds == 0:
-        return f"All of this region is mapped already\n{windows}"
+        return f"All of this region is mapped already\n{cells}"
     vram = f" · VRAM {describe_bytes(found.vram_bytes)}" if found.vram_bytes else ""
     needs = f"RAM {describe_bytes(found.ram_bytes)}{vram} · disk up to {describe_bytes(found.disk_bytes)}"
-    return f"About {duration(found.seconds)} · {needs}\n{windows}"
+    return f"About {duration(found.seconds)} · {needs}\n{cells}"
 
 
 def open_map(volume: Volume, form: CodesForm, root: Path | None = None) -> OpenMap | None:

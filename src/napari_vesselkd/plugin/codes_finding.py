@@ -99,13 +99,28 @@ def thumbnails_of(shown: OpenMap, places: Sequence[Place], indices: Sequence[int
 
 
 def decoded_of(name: str, root: Path | None, code: int, among: int) -> list[np.ndarray]:
-    """Return what the decoder makes of a code, alone and among another: projections along z, uint8."""
+    """Return what the decoder makes of a code: a grid full of it; what one cell changes among another code.
+
+    Returns
+    -------
+    list of two ndarray (rows, columns) uint8
+        Projections along z, each from its smallest to its largest value: the decoder's scale is its own.
+    """
     from napari_vesselkd.patterns.decoding import decoded_code
 
     teacher: Any = checkpoint_of(name, root).load()
-    images = [decoded_code(teacher, code), decoded_code(teacher, code, among)]
-    flat = [image.max(axis=0) if image.ndim == 3 else image for image in images]
-    return [np.rint(255 * np.clip(one, 0, 1)).astype(np.uint8) for one in flat]
+    alone = decoded_code(teacher, code)
+    change = np.abs(decoded_code(teacher, code, among) - decoded_code(teacher, among))
+    return [_stretched(_flat(alone)), _stretched(_flat(change))]
+
+
+def _flat(image: np.ndarray) -> np.ndarray:
+    return np.asarray(image.max(axis=0) if image.ndim == 3 else image)
+
+
+def _stretched(picture: np.ndarray) -> np.ndarray:
+    low, high = float(picture.min()), float(picture.max())
+    return np.rint(255 * (picture - low) / max(high - low, 1e-6)).astype(np.uint8)
 
 
 class CodeReader:

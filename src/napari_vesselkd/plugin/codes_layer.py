@@ -1,4 +1,4 @@
-"""The layers `vesselkd: codes` and `vesselkd: codes changed`, and the voxel under a click.
+"""The layers of codes, of changed ones and of artefacts, and the voxel under a click.
 
 A layer of codes lies on the codebook's grid: a cell is a voxel of the layer, as large as its stride.
 """
@@ -11,13 +11,17 @@ import numpy as np
 from napari_vesselkd.plugin.codes_colours import layer_colours
 from napari_vesselkd.plugin.codes_engine import OpenMap
 from napari_vesselkd.plugin.layers import KEY, Shown, find_layer, transform_like
-from napari_vesselkd.plugin.live_level import FlatView
+from napari_vesselkd.plugin.live_level import FlatView, LiveLevel
 from napari_vesselkd.plugin.rescaling import place_level
 
 CODES = "vesselkd: codes"
 CHANGED = "vesselkd: codes changed"
+ARTEFACTS = "vesselkd: artefacts"
 OPACITY = 0.45
-CHANGED_COLOURS: dict[Any, Any] = {None: "transparent", 0: "transparent", 1: "#ff3fd0"}
+MARKED_COLOURS: dict[str, dict[Any, Any]] = {
+    CHANGED: {None: "transparent", 0: "transparent", 1: "#ff3fd0"},
+    ARTEFACTS: {None: "transparent", 0: "transparent", 1: "#ffd400"},
+}
 CLICK = 3.0  # pixels that a press may move and still is a click
 
 
@@ -34,14 +38,13 @@ def show_codes(viewer: Any, shown: OpenMap, like: Any, colours: Sequence[str], c
     return layer
 
 
-def show_changed(viewer: Any, shown: OpenMap, like: Any, changed: np.ndarray) -> Any:
-    """Show the cells (z, y, x) bool that have another code in another map."""
+def show_marked(viewer: Any, name: str, shown: OpenMap, like: Any, cells: LiveLevel) -> Any:
+    """Show cells (z, y, x), 1 where they are marked, in the layer `name`."""
     from napari.utils.colormaps import DirectLabelColormap
 
-    colormap = DirectLabelColormap(color_dict=CHANGED_COLOURS)
-    data = np.asarray(changed, dtype=np.uint8)
-    layer = _show_cells(viewer, CHANGED, shown, like, cells=data, colormap=colormap)
-    layer.metadata = {**layer.metadata, KEY: Shown(source=like)}
+    colormap = DirectLabelColormap(color_dict=MARKED_COLOURS[name])
+    layer = _show_cells(viewer, name, shown, like, cells=cells, colormap=colormap)
+    layer.metadata = {**layer.metadata, KEY: Shown(source=like, live=(cells,))}
     layer.visible = True
     return layer
 
@@ -65,8 +68,8 @@ def _colormap(colours: Sequence[str], chosen: Sequence[int]) -> Any:
     return DirectLabelColormap(color_dict=layer_colours(colours, chosen))
 
 
-def _show_cells(viewer: Any, name: str, shown: OpenMap, like: Any, *, cells: Any, colormap: Any) -> Any:
-    data = _flat(cells) if like.ndim == 2 else cells
+def _show_cells(viewer: Any, name: str, shown: OpenMap, like: Any, *, cells: LiveLevel, colormap: Any) -> Any:
+    data = FlatView(cells) if like.ndim == 2 else cells
     layer = find_layer(viewer, name, like)
     if layer is None:
         layer = viewer.add_labels(
@@ -83,10 +86,6 @@ def _show_cells(viewer: Any, name: str, shown: OpenMap, like: Any, *, cells: Any
         layer.colormap = colormap
     place_level(layer, like, shown.factors)
     return layer
-
-
-def _flat(cells: Any) -> Any:
-    return cells[0] if isinstance(cells, np.ndarray) else FlatView(cells)
 
 
 class Picker:

@@ -5,21 +5,37 @@ its code, to all places that have it, and back.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+import numpy as np
+from qtpy.QtWidgets import QFileDialog, QPushButton, QVBoxLayout, QWidget
 
+from napari_vesselkd.errors import VesselKDError
 from napari_vesselkd.geometry import Region, Shape, as_shape
 from napari_vesselkd.plugin.codes_chosen import ChosenCodes
+from napari_vesselkd.plugin.codes_compare import CodesCompare
+from napari_vesselkd.plugin.codes_comparing import ChangedCells, MarkedCells
 from napari_vesselkd.plugin.codes_details import CodesDetails
 from napari_vesselkd.plugin.codes_engine import OpenMap
 from napari_vesselkd.plugin.codes_finding import plane_of
-from napari_vesselkd.plugin.codes_layer import colour_codes, name_codes, show_codes
+from napari_vesselkd.plugin.codes_layer import (
+    ARTEFACTS,
+    CHANGED,
+    colour_codes,
+    name_codes,
+    show_codes,
+    show_marked,
+)
+from napari_vesselkd.plugin.codes_meaning import CodesMeaning, rows_of
 from napari_vesselkd.plugin.codes_noting import CodeNoting
 from napari_vesselkd.plugin.codes_places import CodesPlaces
 from napari_vesselkd.plugin.codes_run import CodesRun
+from napari_vesselkd.plugin.codes_saving import save_views
 from napari_vesselkd.plugin.codes_usage import CodesUsage
-from napari_vesselkd.plugin.layers import labels_volume, shown_by
+from napari_vesselkd.plugin.failure import describe_failure
+from napari_vesselkd.plugin.layers import find_layer, labels_volume, shown_by
+from napari_vesselkd.plugin.live_level import LiveLevel
 from napari_vesselkd.plugin.parts import Fold
 from napari_vesselkd.plugin.segment_tab import SegmentTab
 from napari_vesselkd.plugin.session import ProjectSession
@@ -55,18 +71,27 @@ class CodesPanel(QWidget):
         self._viewer = viewer
         self.codes_layer: Any = None
         self._plane: Task | None = None
+        self._fractions: np.ndarray | None = None
         self.chosen, self.noting = ChosenCodes(), CodeNoting()
         self.run = CodesRun(viewer, events, session)
         self.usage = CodesUsage(self.chosen, self._view_cells, self.vessels)
         self.details = CodesDetails(viewer, self.run, self.chosen, self.noting)
         self.places = CodesPlaces(self.chosen)
         self._refresh = delayed(self, REFRESH_MS, self._refresh_layer)
+        self.meaning = CodesMeaning(self.chosen, self.noting, self.vessels)
+        self.compare = CodesCompare(self.chosen)
         self.map_fold = Fold("Code map", self.run, open_=True)
+        self.meaning_fold, self.compare_fold = Fold("Meaning", self.meaning), Fold("Compare", self.compare)
+        self.png_button = QPushButton("Save PNG…")
+        self.png_button.setToolTip("Save the histogram and the codebook as a picture")
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(6)
+        self.usage.buttons.addWidget(self.png_button)
         for widget in (self.map_fold, self.usage, self.details, self.places):
             column.addWidget(widget)
+        for fold in (self.meaning_fold, self.compare_fold):
+            column.addWidget(fold)
         column.addStretch(1)
         self._connect(events, session, segment)
 
@@ -78,8 +103,13 @@ class CodesPanel(QWidget):
     @property
     def tasks(self) -> list[Task]:
         """Everything that is at work, or was."""
-        parts = (self.run, self.usage, self.details, self.places, self.noting)
-        return [*(task for part in parts for task in part.tasks), *([self._plane] if self._plane else [])]
+        found = [task for part in self._parts for task in part.tasks]
+        return found if self._plane is None else [*found, self._plane]
+
+    @property
+    def _parts(self) -> tuple[Any, ...]:
+        explored = (self.usage, self.details, self.places, self.meaning, self.compare)
+        return (self.run, *explored, self.noting)
 
     @property
     def idle(self) -> bool:
@@ -90,7 +120,7 @@ class CodesPanel(QWidget):
     def release(self) -> None:
         """Stop everything: the viewer is closing."""
         self._refresh.stop()
-        for part in (self.run, self.usage, self.details, self.places, self.noting):
+        for part in self._parts:
             part.release()
         if self._plane is not None:
             self._plane.abandon()
@@ -109,9 +139,14 @@ class CodesPanel(QWidget):
         self.run.opened.connect(self._map_opened)
         self.run.grew.connect(self._map_grew)
         self.run.ended.connect(self.places.find_again)
+        self.run.computed.connect(self._show_computed)
         self.chosen.changed.connect(self._colour)
         self.noting.changed.connect(self._dress)
-        self.usage.counted.connect(lambda: self.details.show_usage(self.usage.usage))
+        self.usage.counted.connect(self._counted)
+        self.meaning.described.connect(self._described)
+        self.compare.changed.connect(self._show_changed)
+        self.details.mask_pressed.connect(self.show_artefacts)
+        self.png_button.clicked.connect(self._save_clicked)
         self.places.pressed.connect(self.go)
         events.view_moved.connect(self.usage.view_moved)
         events.layers_changed.connect(self._layers_changed)
@@ -122,13 +157,24 @@ class CodesPanel(QWidget):
         if shown is None:
             self._hide()
             self.codes_layer = None
+        self._fractions = None
         self.chosen.choose(())
         self.noting.take(shown)
         if shown is not None:
             self._show_layer(shown)
             self._find_plane(shown)
-        for part in (self.usage, self.details, self.places):
+        for part in (self.usage, self.details, self.places, self.meaning, self.compare):
             part.show_map(shown)
+
+    def _show_computed(self, share: float) -> None:
+        """Say on the fold how much is mapped; it folds away where a whole map was found on disk."""
+        shown = self.shown
+        text = "Code map"
+        if shown is not None:
+            text += f" · {shown.teacher.name}, " + ("all mapped" if share >= 1 else f"{share:.0%} mapped")
+        self.map_fold.header.setText(text)
+        if shown is not None and share >= 1 and not self.run.has_run:
+            self.map_fold.header.setChecked(False)
 
     def _show_layer(self, shown: OpenMap) -> None:
         image = self.run.layer
@@ -183,8 +229,53 @@ class CodesPanel(QWidget):
         self._colour()
         if self._layer_there() and self.noting.names:
             name_codes(self.codes_layer, self.noting.names)
-        self.usage.dress(self.noting.colours, self.noting.names, None)
+        if find_layer(self._viewer, ARTEFACTS, self.run.layer) is not None:
+            self.show_artefacts()
+        self.usage.dress(self.noting.colours, self.noting.names, self._fractions)
         self.places.dress(self.noting.colours)
+
+    def _counted(self) -> None:
+        usage = self.usage.usage
+        self.details.show_usage(usage)
+        self.compare.show_usage(usage, self.usage.where.chosen)
+
+    def _described(self, table: Any) -> None:
+        self._fractions = table.vessel_fraction if np.isfinite(table.vessel_fraction).any() else None
+        self.details.describe(rows_of(table))
+        self._dress()
+
+    # Layers that are asked for, and the picture
+
+    def _show_changed(self, changed: ChangedCells) -> None:
+        shown, image = self.shown, self.run.layer
+        if shown is not None and image in self._viewer.layers and changed.found.compared:
+            show_marked(self._viewer, CHANGED, shown, image, changed.cells)
+
+    def show_artefacts(self) -> Any:
+        """Show where the codes that are marked as artefact lie, in the layer ``vesselkd: artefacts``."""
+        shown, image = self.shown, self.run.layer
+        if shown is None or image not in self._viewer.layers:
+            return None
+        cells = LiveLevel(MarkedCells(shown.code_map.codes, self.noting.artefacts))
+        return show_marked(self._viewer, ARTEFACTS, shown, image, cells)
+
+    def save_png(self, path: str | None = None) -> None:
+        """Save the histogram and the plane as a picture; asks for a path where none is given."""
+        shown = self.shown
+        if shown is None:
+            return
+        if path is None:
+            place = str(Path.home() / f"{shown.code_map.name}.png")
+            path, _ = QFileDialog.getSaveFileName(self, "Save the usage and the codebook", place, "*.png")
+        if path:
+            try:
+                written = save_views(Path(path), (self.usage.histogram, self.usage.plot))
+                self.usage.fact.show_text(f"Saved {written}")
+            except (VesselKDError, OSError) as error:
+                self.details.fail(describe_failure(error))
+
+    def _save_clicked(self) -> None:
+        self.save_png()
 
     # What the parts ask for
 

@@ -45,10 +45,11 @@ class CodesRun(QWidget):
     """Maps the codes of an image layer of `viewer`.
 
     `opened` carries an `OpenMap`: another map is there, or None: there is none. `grew`: more of it is
-    computed. `ended`: a run is over.
+    computed. `ended`: a run is over. `computed` carries the share 0..1 of the map that is computed.
     """
 
     opened = Signal(object)
+    computed = Signal(float)
     grew = Signal()
     ended = Signal()
 
@@ -83,6 +84,11 @@ class CodesRun(QWidget):
     @property
     def state(self) -> RunState:
         return self._run
+
+    @property
+    def has_run(self) -> bool:
+        """Whether codes of the chosen layer were mapped in this window."""
+        return self._run.phase is not Phase.IDLE
 
     @property
     def root(self) -> Path | None:
@@ -308,6 +314,7 @@ class CodesRun(QWidget):
             return
         self.shown, self._computed = shown, computed
         self.opened.emit(shown)
+        self.computed.emit(computed or 0.0)
         self._paint()
 
     def _not_opened(self, failure: Failure) -> None:
@@ -360,6 +367,7 @@ class CodesRun(QWidget):
 
     def _counted(self, share: float) -> None:
         self._computed = share
+        self.computed.emit(share)
         self._paint()
 
     def _paint(self) -> None:
