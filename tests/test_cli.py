@@ -245,6 +245,26 @@ def test_mip_as_tiff_holds_the_raw_maximum(capsys, folder, axis, at):
     assert np.array_equal(tifffile.imread("new/m.tif"), expected)
 
 
+@pytest.mark.parametrize("how", ["min", "mean"])
+def test_mip_of_another_kind(capsys, folder, how):
+    assert run(capsys, "mip", "image.ome.zarr", "m.tif", "--how", how, "--slab", "3:12").code == 0
+    with open_volume(folder / "image.ome.zarr") as volume:
+        image = volume.read(Region((3, 0, 0), (12, *SHAPE[1:])))
+    np.testing.assert_allclose(tifffile.imread(folder / "m.tif"), getattr(image, how)(axis=0))
+
+
+def test_mip_in_the_colours_of_its_depth(capsys, folder):
+    arguments = ("--how", "depth", "--overlay", "truth.ome.zarr")
+    assert run(capsys, "mip", "image.ome.zarr", "deep.png", "--how", "depth").code == 0
+    assert run(capsys, "mip", "image.ome.zarr", "over.png", *arguments).code == 0
+    assert run(capsys, "mip", "image.ome.zarr", "deep.tif", "--how", "depth").code == 0
+    with Image.open(folder / "deep.png") as picture, Image.open(folder / "over.png") as dimmed:
+        deep, over = np.asarray(picture).astype(int), np.asarray(dimmed).astype(int)
+    assert (deep[..., 0] != deep[..., 2]).mean() > 0.5
+    assert over.sum() < deep.sum()
+    assert tifffile.imread(folder / "deep.tif").shape == deep.shape
+
+
 def test_mip_as_png_has_physical_proportions_and_the_labels_in_colour(capsys, folder):
     overlay = ("--overlay", "truth.ome.zarr", "--axis", "y")
     assert run(capsys, "mip", "image.ome.zarr", "plain.png", "--axis", "y").code == 0

@@ -321,6 +321,12 @@ def mip(
         str | None,
         Parameter(allow_leading_hyphen=True, help="Range a:b of voxels along the axis. Default: all of it."),
     ] = None,
+    how: Annotated[
+        Literal["max", "min", "mean", "depth"],
+        Parameter(
+            help="What is shown: the maximum, minimum or mean, or the maximum in the colours of its depth."
+        ),
+    ] = "max",
     overlay: Annotated[str | None, Parameter(help="Labels to draw over the image. Default: none.")] = None,
     region: RegionText = None,
     level: Level = 0,
@@ -329,14 +335,14 @@ def mip(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Save a maximum intensity projection, chunk by chunk, with labels over it if asked for.
+    """Save a projection (maximum intensity by default), chunk by chunk, with labels over it if asked for.
 
     Example: vesselkd mip brain.ome.zarr mip.png --axis z --slab 100:150 --overlay vessels.ome.zarr
     """
     from napari_vesselkd.cli.projecting import MipFinished, MipRequest, run_mip
 
     request = MipRequest(
-        source, output, axis, slab, overlay, region, level, channel, voxel_size(voxel_size_text)
+        source, output, axis, slab, overlay, region, level, channel, voxel_size(voxel_size_text), how
     )
     console = Console(json, quiet)
     done = console.follow(run_mip(request))

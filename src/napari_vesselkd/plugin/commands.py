@@ -31,7 +31,7 @@ def open_learn(viewer: Viewer) -> None:
 
 def show_projections(viewer: Any) -> Any:
     """Return this viewer's dock of the three projections, opened if it was not."""
-    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, PROJECTIONS)
+    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, PROJECTIONS, tabify=True)
     dock.show()
     dock.raise_()
     return widget

@@ -9,7 +9,7 @@ from napari_vesselkd.geometry import AXES, Shape
 from napari_vesselkd.plugin.look_state import HOWS, LookForm
 from napari_vesselkd.plugin.parts import Choice, Fact, labelled, set_quietly
 from napari_vesselkd.plugin.region_picker import RegionPicker
-from napari_vesselkd.plugin.visible import SLAB_SLICES
+from napari_vesselkd.plugin.visible import SLAB_SLICES, looked_at
 from napari_vesselkd.projections.project import Axis
 
 
@@ -89,12 +89,14 @@ class SlabForm(QWidget):
 
     def _choose_axis(self, _axis: str = "") -> None:
         if self._shape is not None:
-            size = self._shape[AXES.index(self.axis.chosen)]
+            at = AXES.index(self.axis.chosen)
+            size = self._shape[at]
             for widget in (self.centre, self.slider):
                 set_quietly(widget, "setMaximum", max(0, size - 1))
             set_quietly(self.thickness, "setMaximum", size)
             set_quietly(self.thickness, "setValue", 0 if size <= SLAB_SLICES else SLAB_SLICES)
-            self.follow_viewer(fallback=size // 2)
+            amid = size // 2 if self._layer is None else round(looked_at(self._viewer, self._layer)[at])
+            self.follow_viewer(fallback=min(max(0, amid), size - 1))
         self.changed.emit()
 
     def _set_centre(self, value: int) -> None:

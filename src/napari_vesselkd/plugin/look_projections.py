@@ -27,7 +27,7 @@ from napari_vesselkd.plugin.parts import ErrorPanel, Fact
 from napari_vesselkd.plugin.picture_view import PictureView
 from napari_vesselkd.plugin.projecting import Shot, Wanted, save_shot, shooting, show_projection
 from napari_vesselkd.plugin.projection_crop import crop_task, show_crop
-from napari_vesselkd.plugin.projection_cursor import ViewerCursor
+from napari_vesselkd.plugin.projection_cursor import cursor_of
 from napari_vesselkd.plugin.projection_layers import LayerChooser
 from napari_vesselkd.plugin.projection_run import LatestTask
 from napari_vesselkd.plugin.segment_tab import SegmentTab
@@ -51,7 +51,7 @@ class ProjectionsPage(QWidget):
         self._failure: Failure | None = None
         self._stale = True
         self._short: Task | None = None
-        self.cursor_ = ViewerCursor(viewer)
+        self.cursor_ = cursor_of(viewer)
         self.latest = LatestTask(lambda report: isinstance(report, Shot))
         self.layers = LayerChooser(viewer, events)
         self._build()
@@ -175,6 +175,7 @@ class ProjectionsPage(QWidget):
 
     def _moved(self) -> None:
         """Follow a control while it moves."""
+        self.saved.show_text("")
         self._stale = True
         self._follow()
 
@@ -216,7 +217,6 @@ class ProjectionsPage(QWidget):
             source=(top / rows, left / columns, bottom / rows, right / columns),
             bar=report.known,
         )
-        self.saved.show_text("")
         self._paint_cursor()
         self._paint()
 

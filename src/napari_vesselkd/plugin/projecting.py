@@ -35,6 +35,7 @@ from napari_vesselkd.reports import Progress
 Colours = Callable[[np.ndarray], dict[int, tuple[float, float, float, float]]]
 DEPTH = "depth"
 WINDOW_PIXELS = 512  # per side, of what the contrast is measured on
+DIMMED = 0.35  # of the brightness of what is no vessel, in the colours of depths
 PREVIEW = 2  # pixels of a picture per pixel of the screen, at most
 
 
@@ -205,16 +206,18 @@ def _painted(
     *,
     depth: bool,
 ) -> np.ndarray:
-    plain = over is None or not _is_mask(over)
+    mask = over is not None and _is_mask(over)
     if depth and shown.depth is not None:
         at = AXES.index(shown.axis)
-        rgb = depth_coloured(
-            shown.image, shown.depth, (shown.region.start[at], shown.region.stop[at]), window
-        )
+        extent = (shown.region.start[at], shown.region.stop[at])
+        rgb = depth_coloured(shown.image, shown.depth, extent, window)
+        if mask and over is not None:  # a tint would spoil the colours of the depths
+            return np.where((over > 0)[..., None], rgb, (rgb * DIMMED).astype(np.uint8))
     else:
-        rgb = overlay(shown.image, None if plain else over, window)
-        over = over if plain else None
-    return rgb if over is None or colours is None else coloured(rgb, over, colours(np.unique(over)))
+        rgb = overlay(shown.image, over if mask else None, window)
+    if mask or over is None or colours is None:
+        return rgb
+    return coloured(rgb, over, colours(np.unique(over)))
 
 
 def _is_mask(labels: np.ndarray) -> bool:

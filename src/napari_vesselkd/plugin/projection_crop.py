@@ -5,12 +5,14 @@ from typing import Any
 
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.plugin.layers import KEY, Shown, find_layer, placement, transform_like
+from napari_vesselkd.plugin.visible import FILLED, go_to
 from napari_vesselkd.projections import Crop, cropping
 from napari_vesselkd.projections.crop import TEXTURE_SIDE
 from napari_vesselkd.reports import Progress
 from napari_vesselkd.volume import Volume
 
 CROP = "vesselkd: 3D"
+ANGLES = (12.0, -28.0, 62.0)  # degrees
 
 
 def crop_task(viewer: Any, volume: Volume, region: Region) -> Callable[[], Iterator[Progress | Crop]]:
@@ -59,5 +61,14 @@ def show_crop(viewer: Any, crop: Crop, like: Any) -> Any:
     )
     like.visible = False
     viewer.dims.ndisplay = 3
-    viewer.reset_view()
+    _look_at(viewer, layer)
     return layer
+
+
+def _look_at(viewer: Any, layer: Any) -> None:
+    """Show all of `layer`, from aside: a thin slab seen from its edge would be a line."""
+    go_to(viewer, layer, Region.whole(layer.data.shape))
+    low, high = layer.extent.world[:, -3:]
+    camera = viewer.scene.camera
+    camera.zoom = FILLED * min(viewer.canvas.size) / max(float((high - low).max()), 1e-9)
+    camera.angles = ANGLES

@@ -23,7 +23,7 @@ COLOUR = "#ffd54a"
 
 
 class ViewerCursor(QObject):
-    """The place that one viewer looks at.
+    """The place that one viewer looks at; the docks of a viewer share theirs, see `cursor_of`.
 
     `moved`: it is another one now; at most every `DELAY_MS`. `jumped`: the viewer was sent to it.
     """
@@ -33,6 +33,7 @@ class ViewerCursor(QObject):
 
     def __init__(self, viewer: Any) -> None:
         super().__init__()
+        self.users = 1
         self._viewer = viewer
         self._world: np.ndarray | None = None
         self._mark: Any = None
@@ -47,7 +48,11 @@ class ViewerCursor(QObject):
             emitter.connect(callback)
 
     def release(self) -> None:
-        """Let go of the viewer."""
+        """Let go of the viewer, if nobody else uses this cursor."""
+        self.users -= 1
+        if self.users > 0:
+            return
+        _cursors.pop(id(self._viewer), None)
         self._timer.stop()
         for emitter, callback in self._emitters:
             emitter.disconnect(callback)
@@ -130,16 +135,30 @@ class ViewerCursor(QObject):
         self._mark = self._viewer.add_points(
             place,
             name=CURSOR,
-            symbol="cross",
+            symbol="ring",
             size=1.0,
             face_color=COLOUR,
-            border_width=0,
+            border_color=COLOUR,
+            border_width=0.1,
             canvas_size_limits=(SIZE, SIZE),
             **where,
         )
         self._mark.editable = False
         self._viewer.layers.selection = selected
         self._viewer.layers.selection.active = active
+
+
+_cursors: dict[int, ViewerCursor] = {}
+
+
+def cursor_of(viewer: Any) -> ViewerCursor:
+    """Return the cursor of `viewer`; each caller must `release` it."""
+    found = _cursors.get(id(viewer))
+    if found is None:
+        _cursors[id(viewer)] = found = ViewerCursor(viewer)
+    else:
+        found.users += 1
+    return found
 
 
 def clipped(voxel: tuple[float, float, float], layer: Any) -> Shape:

@@ -11,7 +11,7 @@ from napari_vesselkd.plugin.failure import Failure
 from napari_vesselkd.plugin.look_state import HOWS, describe_voxel
 from napari_vesselkd.plugin.parts import Choice, ErrorPanel, Fact, style_sheet
 from napari_vesselkd.plugin.projecting import Shot, Sources, Wanted, shooting
-from napari_vesselkd.plugin.projection_cursor import ViewerCursor, clipped
+from napari_vesselkd.plugin.projection_cursor import ViewerCursor, clipped, cursor_of
 from napari_vesselkd.plugin.projection_layers import LayerChooser
 from napari_vesselkd.plugin.projection_panes import ThreePanes
 from napari_vesselkd.plugin.projection_run import LatestTask
@@ -52,7 +52,7 @@ class ProjectionDock(QWidget):
         self._task: Task | None = None
         self._stale = True
         self.events_ = ViewerEvents(viewer)
-        self.cursor_ = ViewerCursor(viewer)
+        self.cursor_ = cursor_of(viewer)
         self.latest = LatestTask(lambda report: isinstance(report, Shot))
         self.layers = LayerChooser(viewer, self.events_)
         self._build()

@@ -193,7 +193,7 @@ def length_text(length_um: float) -> str:
     """Return a length with the unit that reads best."""
     if length_um >= 1000:
         return f"{length_um / 1000:g} mm"
-    return f"{length_um:g} µm" if length_um >= 1 else f"{length_um * 1000:g} nm"
+    return f"{length_um:g} µm" if length_um >= 1 or length_um == 0 else f"{length_um * 1000:g} nm"
 
 
 def write_text(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, font: Any) -> None:

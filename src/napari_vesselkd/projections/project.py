@@ -99,7 +99,7 @@ def projecting(
         raise InvalidInputError("No such axis", value=repr(axis), limit="z, y or x")
     at = AXES.index(axis)
     volume = volume.at_level(level)
-    box = _slab_of(_box(region, volume.shape), slab, at, volume.shape)
+    box = slab_region(volume.shape, axis, slab, region)
     result = _empty(box, at, volume.dtype, how)
     pieces = list(box.reads(volume.chunks, READ_VOXELS))
     started = time.perf_counter()
@@ -135,6 +135,19 @@ def parse_slab(text: str) -> tuple[int, int]:
             remedy="For example --slab 10:30",
         )
     return int(match[1]), int(match[2])
+
+
+def slab_region(
+    shape: Shape, axis: Axis, slab: tuple[int, int] | None = None, region: Region | str | None = None
+) -> Region:
+    """Return the part of a volume of `shape` that `slab` leaves of `region`.
+
+    Raises
+    ------
+    RegionError
+        If region or slab is empty or outside the volume, or they have nothing in common.
+    """
+    return _slab_of(_box(region, shape), slab, AXES.index(axis), shape)
 
 
 def _box(region: Region | str | None, shape: Shape) -> Region:
