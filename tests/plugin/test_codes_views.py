@@ -8,7 +8,7 @@ from qtpy.QtTest import QTest
 from napari_vesselkd.patterns.notes import stable_colour
 from napari_vesselkd.plugin.code_gallery import CodeGallery, Place
 from napari_vesselkd.plugin.code_map_view import CodebookPlot
-from napari_vesselkd.plugin.code_usage_view import Bar, CodeHistogram
+from napari_vesselkd.plugin.code_usage_view import Bar, CodeHistogram, scale_marks
 from napari_vesselkd.plugin.codes_colours import colours_of, layer_colours, ramp_colour, rgba
 
 LEFT = Qt.MouseButton.LeftButton
@@ -207,3 +207,9 @@ def test_shares_run_from_blue_to_red():
     assert low[2] > low[0]
     assert high[0] > high[2]
     assert ramp_colour(7.0) == ramp_colour(1.0)
+
+
+def test_the_scale_is_marked_at_round_counts():
+    assert scale_marks(4) == [1, 2]
+    assert scale_marks(60) == [1, 2, 5, 10, 20, 50]
+    assert scale_marks(12_345) == [1, 10, 100, 1000, 10_000]

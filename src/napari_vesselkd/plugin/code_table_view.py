@@ -18,7 +18,8 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
 HEIGHT = 190
-CODE_WIDTH = 74  # pixels of the code and its name
+FONT = 11  # pixels
+CODE_WIDTH = 70  # pixels of the code and its name
 RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
 
 
@@ -122,6 +123,7 @@ class CodeTableView(QTableView):
         self.setSortingEnabled(True)
         self.sortByColumn(1, Qt.SortOrder.DescendingOrder)
         self.setFixedHeight(HEIGHT)
+        self.setStyleSheet(f"QTableView, QHeaderView {{ font-size: {FONT}px; }}")
         self.setShowGrid(False)
         self.verticalHeader().setVisible(False)
         self.verticalHeader().setDefaultSectionSize(20)

@@ -127,14 +127,14 @@ class CodeHistogram(QWidget):
 
     def _paint_scale(self, painter: QPainter) -> None:
         area = self._area()
-        for power in range(math.floor(math.log10(max(1, self._most()))) + 1):
-            y = self._y(10**power)
+        for value in scale_marks(self._most()):
+            y = self._y(value)
             painter.setPen(QPen(ink(self, 0.16), 1))
             painter.drawLine(QPointF(area.left(), y), QPointF(area.right(), y))
             painter.setPen(ink(self, 0.72))
             text = QRectF(0, y - 8, LEFT - 5, 16)
             flags = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-            painter.drawText(text, int(flags), _short(10**power))
+            painter.drawText(text, int(flags), _short(value))
 
     def _paint_bars(self, painter: QPainter) -> None:
         for index, bar in enumerate(self.bars):
@@ -195,6 +195,14 @@ class CodeHistogram(QWidget):
         span = math.log10(max(2.0, float(self._most())) / LEAST)
         share = math.log10(max(count, LEAST) / LEAST) / span
         return float(area.bottom() - area.height() * share)
+
+
+def scale_marks(most: int) -> list[int]:
+    """Return the counts that are marked on a logarithmic scale up to `most`: powers of ten, or finer."""
+    powers = [10**power for power in range(math.floor(math.log10(max(1, most))) + 1)]
+    if len(powers) > 2:
+        return powers
+    return [value for power in powers for value in (power, 2 * power, 5 * power) if value <= max(1, most)]
 
 
 def _short(value: int) -> str:

@@ -13,7 +13,7 @@ from napari_vesselkd.patterns.notes import stable_colour
 
 Colour = tuple[float, float, float, float]
 
-FADED: Colour = (0.5, 0.5, 0.5, 0.18)
+FADED: Colour = (0.5, 0.5, 0.5, 0.3)
 CLEAR: Colour = (0.0, 0.0, 0.0, 0.0)
 
 

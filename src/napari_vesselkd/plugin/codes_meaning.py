@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     ("use", "Share of the cells that have the code", "{:.1%}", "share"),
-    ("vessel", "Vessel fraction of the voxels under the code", "{:.1%}", "vessel_fraction"),
+    ("vessel", "Vessel fraction of the voxels under the code", "{:.0%}", "vessel_fraction"),
     ("radius", "Mean radius of the vessels under the code, in µm", "{:.2g}", "radius_um"),
     ("tort.", "Tortuosity: length along the vessels over that straight on", "{:.2f}", "tortuosity"),
-    ("bright", "Mean intensity under the code", "{:.4g}", "intensity"),
+    ("bright", "Mean intensity under the code", "{:.3g}", "intensity"),
     ("depth", "Mean depth (z) of the code, in µm", "{:.3g}", "depth_um"),
 )
 NO_LABELS = "No labels lie over this volume: nothing is said about vessels. Segment it to have them."
