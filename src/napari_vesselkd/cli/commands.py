@@ -293,6 +293,10 @@ def evaluate(
     *,
     region: RegionText = None,
     voxel_size_text: VoxelSizeText = None,
+    figure: Annotated[
+        str | None,
+        Parameter(help="Picture NAME.png of where the two differ, along z, y and x. Default: none."),
+    ] = None,
     json: OneJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -300,14 +304,10 @@ def evaluate(
 
     Example: vesselkd evaluate vessels.ome.zarr truth.tif --voxel-size 5,0.994,0.994
     """
-    from napari_vesselkd.cli.info import metrics_lines
-    from napari_vesselkd.measure import Metrics, evaluation
+    from napari_vesselkd.cli.scoring import EvaluateRequest, run_evaluate
 
-    console = Console(json, quiet)
     size = voxel_size(voxel_size_text)
-    scores = console.follow(evaluation(prediction, reference, size, region=region), only_last=True)
-    if isinstance(scores, Metrics):
-        console.print(metrics_lines(scores))
+    run_evaluate(EvaluateRequest(prediction, reference, region, size, figure), Console(json, quiet))
 
 
 @app.command
