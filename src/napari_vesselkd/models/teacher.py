@@ -211,9 +211,16 @@ class Teacher(nn.Module):
 
     def reconstruct(self, x: Tensor, indices: Tensor) -> Tensor:
         """Return the image (B, 1, *) that the decoder makes of given codes, without the skips of `x`."""
+        return cast(Tensor, self.reconstruction(self._of_codes(x, indices)))
+
+    def logits_of(self, x: Tensor, indices: Tensor) -> Tensor:
+        """Return the logits (B, 1, *) that the decoder makes of given codes, without the skips of `x`."""
+        return cast(Tensor, self.out(self._of_codes(x, indices)))
+
+    def _of_codes(self, x: Tensor, indices: Tensor) -> Tensor:
+        """Return the decoder's features (B, width, *) of given codes, without the skips of `x`."""
         _, skips = self._encode(x)
-        features = self._decode(self.quantiser.lookup(indices), skips, 0.0)
-        return cast(Tensor, self.reconstruction(features))
+        return self._decode(self.quantiser.lookup(indices), skips, 0.0)
 
     def _encode(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         self._check_sides(x)
