@@ -1,0 +1,86 @@
+"""How likely it is that a vessel goes on across a gap: what is measured, and the weights it is judged by.
+
+A logistic model: ``p = 1 / (1 + exp(-(w . f + w0)))``. The weights are fitted by
+``benchmarks/bench_proofreading_tools.py --fit`` on phantoms with planted gaps, spurs and false pieces, none
+of which the benchmark judges on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+from typing import Self
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class GapFeatures:
+    """What is known about one gap; all numbers are without unit.
+
+    Attributes
+    ----------
+    length : float
+        ln of the length of the gap in radii.
+    voxels : float
+        ln of 1 + its length in voxels of the smallest side.
+    here, there : float
+        Cosine of the angle between the gap and the direction of the end; `there` is 0 at a side.
+    side : float
+        1 where the other side is no end but the side of a vessel.
+    calibre : float
+        ln of the ratio of the radii without sign; at a side 0 if that vessel is the thicker one.
+    branch : float
+        ln of 1 + the length of the end's branch in radii, at most 3; the shorter of two.
+    apart : float
+        1 where the two are not connected otherwise.
+    straight : float
+        Distance of its ends divided by the length of the path across it.
+    mean, least : float
+        Evidence across the gap: its mean, and its 10th percentile; 0 without image and probability.
+    contrast : float
+        The mean less that of the surrounding background.
+    distinct : float
+        ln of 1 + the contrast in units of the noise of the background's evidence, with its sign.
+    """
+
+    length: float
+    voxels: float
+    here: float
+    there: float
+    side: float
+    calibre: float
+    branch: float
+    apart: float
+    straight: float
+    mean: float
+    least: float
+    contrast: float
+    distinct: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Self:
+        """Return features from their values in order."""
+        return cls(**dict(zip(NAMES, values, strict=True)))
+
+    def as_array(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        return np.array(astuple(self), np.float64)
+
+
+NAMES = tuple(field.name for field in fields(GapFeatures))
+WITH_IMAGE = (0.0,) * len(NAMES) + (0.0,)  # the last is w0
+BY_SHAPE = (0.0,) * len(NAMES) + (0.0,)
+
+
+def belief(features: GapFeatures, *, seen: bool) -> float:
+    """Return the probability, 0 to 1, that the two sides of a gap belong together.
+
+    Parameters
+    ----------
+    features : GapFeatures
+    seen : bool
+        Whether there is an image or a probability.
+    """
+    weights = np.array(WITH_IMAGE if seen else BY_SHAPE)
+    return 1 / (1 + math.exp(-float(np.clip(weights[:-1] @ features.as_array() + weights[-1], -30, 30))))

@@ -1,0 +1,212 @@
+"""Spurs: short branches that end in the open and are no vessel.
+
+Notation: a branch goes from an open end of the skeleton to the next junction; to it belong the voxels of the
+vessel that are nearer to it than to the rest of the skeleton and outside of the vessel that it comes from,
+the ball of the junction's radius.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial import KDTree
+
+from napari_vesselkd.errors import InvalidInputError
+from napari_vesselkd.geometry import Region, Shape, VoxelSize, as_shape, checked_voxel_size
+from napari_vesselkd.proofreading.tools.boxes import (
+    EVERYWHERE,
+    F32,
+    F64,
+    Mask,
+    Point,
+    Source,
+    box_around,
+    checked_box,
+    checked_sources,
+    read_vessel,
+)
+from napari_vesselkd.proofreading.tools.components import vessel_at
+from napari_vesselkd.proofreading.tools.ends import End, open_ends
+from napari_vesselkd.proofreading.tools.evidence import read_evidence
+from napari_vesselkd.proofreading.tools.proposal import BACKGROUND, Proposal, as_points, proposal
+from napari_vesselkd.proofreading.tools.skeleton import SkeletonGraph, skeleton_graph
+
+LOOK_UM = 40.0  # around a click, at least; twice as much where the branch goes on
+LONGEST = 8.0  # radii of the vessel it comes from, of a spur that is proposed unasked
+
+
+def delete_spur(point: Point, *, vessel: Source, voxel_size_um: VoxelSize) -> Proposal:
+    """Propose to take out the branch that ends in the open and to which `point` (z, y, x) belongs.
+
+    Raises
+    ------
+    RegionError
+        If the point is outside the volume.
+    InvalidInputError
+        If there is no vessel at the point, or no branch with an open end that comes from a junction.
+    """
+    shape, size = checked_sources(vessel), checked_voxel_size(voxel_size_um)
+    voxel = vessel_at(point, vessel, shape)
+    reach = max(LOOK_UM, 24 * min(size))
+    for _ in range(4):
+        box = box_around([voxel], reach, shape, size)
+        found = _branch_at(voxel, box, vessel, shape, size)
+        if found is not None:
+            return found
+        if box == Region.whole(shape):
+            break
+        reach *= 2
+    raise InvalidInputError(
+        "There is no spur at the point",
+        value=",".join(str(value) for value in voxel),
+        limit="a branch that ends in the open and comes from another vessel",
+        remedy="Click near the tip of the spur; take out an isolated piece with delete component",
+    )
+
+
+def spur_proposals(
+    vessel: Source,
+    voxel_size_um: VoxelSize,
+    *,
+    image: Source | None = None,
+    probability: Source | None = None,
+    region: Region | None = None,
+    least_score: float = 0.5,
+) -> tuple[Proposal, ...]:
+    """Return the short branches that the image does not support, the surest first.
+
+    The score is 1 less the mean evidence in the branch; without image and probability it is how short the
+    branch is: 1 less its length divided by 8 radii of the vessel that it comes from.
+    """
+    shape, size = checked_sources(vessel, image, probability), checked_voxel_size(voxel_size_um)
+    looked = checked_box((region or Region.whole(shape)).checked(shape))
+    inside = read_vessel(vessel, looked)
+    graph = skeleton_graph(inside, size)
+    if not len(graph):
+        return ()
+    seen = image is not None or probability is not None
+    evidence = read_evidence(image, probability, looked, inside=inside, voxel_size_um=size) if seen else None
+    tree = KDTree(graph.places_um)
+    both = (one for spurs in (False, True) for one in open_ends(graph, as_shape(inside.shape), spurs=spurs))
+    offered = (_spur(end, graph, tree, inside, evidence=evidence, origin=looked.start) for end in both)
+    found = [one for one in offered if one is not None]
+    return tuple(sorted((one for one in found if one.score >= least_score), key=lambda one: -one.score))
+
+
+def _spur(
+    end: End,
+    graph: SkeletonGraph,
+    tree: KDTree,
+    inside: Mask,
+    *,
+    evidence: F32 | None,
+    origin: Shape,
+) -> Proposal | None:
+    root = end.branch[-1]
+    if graph.degree[root] < 3:
+        return None
+    thick = max(float(graph.radius_um[root]), min(graph.voxel_size_um))
+    reach = float(np.linalg.norm(graph.places_um[end.node] - graph.places_um[root]))
+    if end.length_um > LONGEST * thick + 10 * min(graph.voxel_size_um) or reach < thick:
+        return None
+    box, mask = branch_voxels(end, graph, tree, inside)
+    if not mask.any():
+        return None
+    if evidence is None:
+        score = 1 - end.length_um / (LONGEST * thick + 10 * min(graph.voxel_size_um))
+        why = f"A branch of {end.length_um:.1f} um that ends in the open"
+    else:
+        support = float(evidence[box.slices][mask].mean())
+        score = 1 - support
+        why = f"A branch of {end.length_um:.1f} um that ends in the open, vessel by {support:.0%}"
+    return proposal(
+        "spur",
+        box.shifted(origin),
+        mask,
+        BACKGROUND,
+        reason=why,
+        score=score,
+        points=as_points(end.voxel, origin),
+    )
+
+
+def branch_voxels(end: End, graph: SkeletonGraph, tree: KDTree, inside: Mask) -> tuple[Region, Mask]:
+    """Return the voxels of the branch of an end that may go, in a box: what stays is connected as before."""
+    size = np.asarray(graph.voxel_size_um)
+    branch = np.array(end.branch, np.int64)
+    margin = np.ceil((float(graph.radius_um[branch].max()) + 2 * size.max()) / size).astype(int)
+    low = np.maximum(graph.nodes[branch].min(axis=0) - margin, 0)
+    high = np.minimum(graph.nodes[branch].max(axis=0) + margin + 1, inside.shape)
+    box = Region(as_shape(low.tolist()), as_shape(high.tolist()))
+    here = inside[box.slices]
+    voxels = np.argwhere(here)
+    places = (voxels + low) * size
+    _, nearest = tree.query(places)
+    own = np.isin(nearest, branch[:-1]) & ~_in_trunk(places, graph, end, tree)
+    mask = np.zeros(box.shape, bool)
+    mask[tuple(voxels[own].T)] = True
+    return box, _with_crumbs(mask, here)
+
+
+def _in_trunk(places: F64, graph: SkeletonGraph, end: End, tree: KDTree) -> Mask:
+    """Return which places lie in the vessel that the branch comes from: its balls near the junction."""
+    root = end.branch[-1]
+    reach = 2.5 * float(graph.radius_um[root]) + 2 * max(graph.voxel_size_um)
+    around = [
+        node
+        for node in tree.query_ball_point(graph.places_um[root], reach)
+        if node == root or node not in end.branch
+    ]
+    inside = np.zeros(len(places), bool)
+    for node in around:
+        radius = float(graph.radius_um[node]) + min(graph.voxel_size_um) / 2
+        inside |= np.linalg.norm(places - graph.places_um[node], axis=1) <= radius
+    return inside
+
+
+def _with_crumbs(mask: Mask, here: Mask) -> Mask:
+    """Return `mask` with the small pieces that it would leave behind in the box, connected to nothing."""
+    rest, count = ndimage.label(here & ~mask, EVERYWHERE)
+    if count < 2 or not mask.any():
+        return mask
+    before, _ = ndimage.label(here, EVERYWHERE)
+    touched = np.unique(before[mask])
+    sizes = np.bincount(rest.ravel(), minlength=count + 1)
+    out = mask.copy()
+    for number in range(1, count + 1):
+        piece = rest == number
+        open_side = any(piece.take(side, axis).any() for axis in range(3) for side in (0, -1))
+        if before[piece][0] in touched and not open_side and sizes[number] < mask.sum():
+            out |= piece
+    return out
+
+
+def _branch_at(voxel: Shape, box: Region, vessel: Source, shape: Shape, size: VoxelSize) -> Proposal | None:
+    """Return the spur that a voxel belongs to, None where that is not to be found in `box`."""
+    label, _ = ndimage.label(read_vessel(vessel, box), EVERYWHERE)
+    own = np.subtract(voxel, box.start)
+    inside = np.asarray(label == label[tuple(own)])
+    graph = skeleton_graph(inside, size)
+    if not len(graph):
+        return None
+    tree = KDTree(graph.places_um)
+    distance = np.linalg.norm(graph.places_um - own * np.asarray(size), axis=1)
+    ends = [end for spurs in (False, True) for end in open_ends(graph, as_shape(box.shape), spurs=spurs)]
+    branches = [end for end in ends if graph.degree[end.branch[-1]] >= 3]
+    if not branches:
+        return None
+    end = min(branches, key=lambda one: float(distance[list(one.branch[:-1])].min()))
+    where, mask = branch_voxels(end, graph, tree, inside)
+    apart = float(distance[list(end.branch[:-1])].min())
+    if not mask.any() or apart > end.radius_um + 3 * max(size):
+        return None
+    reason = f"A branch of {end.length_um:.1f} um that ends in the open"
+    return proposal(
+        "delete spur",
+        where.shifted(box.start),
+        mask,
+        BACKGROUND,
+        reason=reason,
+        score=1.0,
+        points=as_points(end.voxel, box.start),
+    )
