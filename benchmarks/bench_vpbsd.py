@@ -55,10 +55,13 @@ FULL = (
     ("distill.steps", 10_000),
     ("distill.pool", 1000),
 )
-REDUCED = (  # about half an hour a fold on one core
+REDUCED = (  # about forty minutes a fold on one core
     ("pretrain.steps", 300),
     ("pretrain.batch", 2),
-    ("teach.steps", 200),
+    ("teach.steps", 500),
+    ("teach.learning_rate", 1e-4),  # at 1e-4 alone and 300 steps the teacher was below its students
+    ("teach.decoder_rate", 1e-3),
+    ("teach.head_rate", 2e-3),
     ("distill.steps", 600),
     ("distill.pool", 120),
 )
