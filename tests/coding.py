@@ -12,7 +12,8 @@ from napari_vesselkd.volume import measure_intensity_window
 from segmenting import structured
 
 TINY = TeacherConfig(3, "segresnet", 12, QuantiserConfig(codes=16, width=8), 64)
-KEPT = {"segresnet": (2, 0, 32), "swin_unetr": (2, 0, 32), "unetr": (2, 1, 16)}  # cells kept, margin, stride
+# stride; which of a window's codes is taken; where the window begins, seen from the first voxel of the cell
+GRIDS = {"segresnet": (32, 1, -16), "swin_unetr": (32, 1, -32), "unetr": (16, 2, -32)}
 
 
 def card_of(config, **changes):
@@ -44,19 +45,16 @@ def scaled_image(volume):
 def brute_force(volume, checkpoint):
     """Return the code + 1 of each cell: its window is cut out of the padded volume, one cell at a time."""
     model, card = load_checkpoint(checkpoint)
-    kept, margin, step = KEPT[card.config["network"]]
+    step, place, first = GRIDS[card.config["network"]]
     image = scaled_image(volume)
     for axis, size in enumerate(image.shape):
         pad = [(0, 0)] * 3
         pad[axis] = (64, 128)
         image = np.pad(image, pad, mode="reflect" if size > 1 else "edge")
-    shape = [-(-side // step) for side in volume.shape]
-    found, known = np.zeros(shape, np.uint16), {}
-    for cell in np.ndindex(*shape):
-        first = tuple(i // kept * kept - margin for i in cell)
-        if first not in known:
-            part = tuple(slice(64 + low * step, 64 + low * step + 64) for low in first)
-            with torch.inference_mode():
-                known[first] = model.codes(torch.from_numpy(image[part].copy())[None, None])[0].numpy()
-        found[cell] = known[first][tuple(i - low for i, low in zip(cell, first, strict=True))] + 1
+    found = np.zeros([-(-side // step) for side in volume.shape], np.uint16)
+    for cell in np.ndindex(*found.shape):
+        part = tuple(slice(64 + i * step + first, 128 + i * step + first) for i in cell)
+        with torch.inference_mode():
+            codes = model.codes(torch.from_numpy(image[part].copy())[None, None])[0]
+        found[cell] = codes[place, place, place] + 1
     return found

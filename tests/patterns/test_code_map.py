@@ -1,6 +1,8 @@
 """A code map lies exactly over its image, knows what it is of, and says what is wrong with it."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,11 +34,17 @@ def volume():
     return in_memory(structured(SHAPE, seed=3))
 
 
-@pytest.fixture
-def path(volume, teacher, tmp_path):
-    path = tmp_path / "brain.codes.ome.zarr"
+@pytest.fixture(scope="module")
+def made(volume, teacher, tmp_path_factory):
+    path = tmp_path_factory.mktemp("map") / "brain.codes.ome.zarr"
     list(map_codes(volume, path, CodesConfig(teacher, threads=1, device="cpu")))
     return path
+
+
+@pytest.fixture
+def path(made, tmp_path):
+    """Return a copy of the map that a test may damage."""
+    return Path(shutil.copytree(made, tmp_path / made.name))
 
 
 @pytest.fixture

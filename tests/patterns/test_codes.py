@@ -29,18 +29,13 @@ from napari_vesselkd.reports import Notice
 from napari_vesselkd.volume import Volume, volume_from_arrays, write_multiscale
 from segmenting import in_memory, structured
 
-SHAPE = (70, 150, 100)  # 3, 5 and 4 cells; 2, 3 and 2 windows
-WINDOWS = 12
+SHAPE = (40, 150, 70)  # 2, 5 and 3 cells
+CELLS, BLOCKS = 30, 6  # of 64 voxels
 
 
 @pytest.fixture(scope="module")
 def array():
     return structured(SHAPE, seed=3)
-
-
-@pytest.fixture(scope="module")
-def expected(array, teacher):
-    return brute_force(in_memory(array), teacher)
 
 
 @pytest.fixture
@@ -63,12 +58,17 @@ def quick(monkeypatch):
 
     def computed(self, voxels):
         self.windows += 1
-        kept, step, low = self.grid.kept, self.grid.step, self.grid.margin * self.grid.step
-        middle = voxels[low : low + kept * step, low : low + kept * step, low : low + kept * step]
-        means = middle.reshape(kept, step, kept, step, kept, step).mean((1, 3, 5))
-        return (means * 60000).astype(np.uint16) + 1, means.astype(np.float16)
+        low = self.grid.lead
+        mean = voxels[tuple(slice(low, low + self.grid.step) for _ in range(3))].mean()
+        return int(mean * 60000) + 1, float(mean)
 
     monkeypatch.setattr(CodeEncoder, "_computed", computed)
+
+
+@pytest.fixture
+def expected(quick, array, teacher, tmp_path):
+    """Return codes and distances as one block gives them, those of the cheap function."""
+    return whole(mapped(in_memory(array), tmp_path / "whole.codes.ome.zarr", config(teacher, block=512)))
 
 
 def config(checkpoint, **options):
@@ -79,6 +79,11 @@ def mapped(volume, path, settings):
     """Run to the end and return the map."""
     assert isinstance(list(map_codes(volume, path, settings))[-1], CodesFinished)
     return CodeMap.open(path)
+
+
+def same(found, expected):
+    """Whether two maps have the same codes and, bit by bit, the same distances."""
+    return all(np.array_equal(one, other) for one, other in zip(found, expected, strict=True))
 
 
 def whole(code_map):
@@ -93,7 +98,7 @@ def whole(code_map):
 def test_each_cell_has_the_nearest_code_of_the_encoder_on_the_grid(array, tmp_path, network):
     settings = TeacherConfig(3, network, 12, QuantiserConfig(codes=16, width=8), 64)
     checkpoint = write_teacher(tmp_path / "t.safetensors", settings)
-    part = array[:40, :100, :70]
+    part = array[:20, :70, :40]  # 1, 3 and 2 cells; with UNETR 2, 5 and 3
     found, distance = whole(mapped(in_memory(part), tmp_path / "a.codes.ome.zarr", config(checkpoint)))
     truth = brute_force(in_memory(part), checkpoint)
     np.testing.assert_array_equal(found, truth)
@@ -116,24 +121,43 @@ def test_codes_of_scalars_are_those_that_the_quantiser_rounds_to(array, tmp_path
 
 @pytest.mark.parametrize("block", [1, 128, (64, 192, 64), None])
 def test_blocks_of_any_size_give_the_same_map(array, expected, teacher, tmp_path, block):
-    found, distance = whole(
-        mapped(in_memory(array), tmp_path / "a.codes.ome.zarr", config(teacher, block=block))
-    )
-    np.testing.assert_array_equal(found, expected)
-    one = whole(mapped(in_memory(array), tmp_path / "b.codes.ome.zarr", config(teacher, block=512)))[1]
-    np.testing.assert_array_equal(distance, one)
+    code_map = mapped(in_memory(array), tmp_path / "a.codes.ome.zarr", config(teacher, block=block))
+    assert same(whole(code_map), expected)
 
 
-def test_the_distance_is_that_to_the_code_in_lengths_of_a_typical_code(array, teacher, tmp_path):
-    found, distance = whole(mapped(in_memory(array), tmp_path / "a.codes.ome.zarr", config(teacher)))
+def test_a_real_encoder_shows_no_blocks(array, teacher, tmp_path):
+    volume = in_memory(array[:30, :, :30])
+    found = [
+        whole(mapped(volume, tmp_path / f"{block}.codes.ome.zarr", config(teacher, block=block)))
+        for block in (64, 512)
+    ]
+    assert same(*found)
+
+
+def test_the_distance_is_that_to_the_code_in_lengths_of_a_typical_code(teacher, tmp_path):
+    volume = in_memory(structured((96, 96, 96), seed=3))
+    settings = config(teacher, region="32:64,32:64,32:64")
+    found, distance = whole(mapped(volume, tmp_path / "a.codes.ome.zarr", settings))
     model, _ = load_checkpoint(teacher)
     table = model.quantiser.table().double()
-    window = torch.from_numpy(scaled_image(in_memory(array))[:64, :64, :64].copy())[None, None]
+    window = scaled_image(volume)[16:80, 16:80, 16:80].copy()
     with torch.inference_mode():
-        u = model.embed(window)[0].double()
-    code = table[int(found[1, 0, 1]) - 1]
+        u = model.embed(torch.from_numpy(window)[None, None])[0].double()
+    code = table[int(found[1, 1, 1]) - 1]
     length = table.square().sum(1).mean().sqrt()
-    assert distance[1, 0, 1] == pytest.approx(float((u[:, 1, 0, 1] - code).norm() / length), rel=2e-3)
+    assert distance[1, 1, 1] == pytest.approx(float((u[:, 1, 1, 1] - code).norm() / length), rel=2e-3)
+
+
+def test_a_volume_moved_by_a_cell_has_the_same_codes_moved_by_a_cell(teacher, tmp_path):
+    array = structured((20, 160, 20), seed=3)
+    array[:, 70:90] //= 2
+    still, moved = (
+        whole(mapped(in_memory(np.roll(array, by, 1)), tmp_path / f"{by}.codes.ome.zarr", config(teacher)))
+        for by in (0, 32)
+    )
+    for one, other in zip(still, moved, strict=True):  # of cells whose windows lie in the volume
+        np.testing.assert_array_equal(one[:, 1:3], other[:, 2:4])
+    assert still[1][0, 1, 0] != still[1][0, 2, 0]
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (5, 20, 20), (1, 70, 33), (33, 64, 65)])
@@ -147,30 +171,29 @@ def test_volumes_smaller_than_a_cell_or_a_window_are_mapped(teacher, tmp_path, s
 
 def test_a_region_gives_what_the_whole_gives_there_and_regions_add_up(array, expected, teacher, tmp_path):
     path, volume = tmp_path / "a.codes.ome.zarr", in_memory(array)
-    done = list(map_codes(volume, path, config(teacher, region="60:70,70:75,:")))[-1]
-    assert (done.region, done.cells) == (
-        Region((0, 64, 0), (70, 128, 100)),
-        Region((0, 2, 0), (3, 4, 4)),
-    )
+    done = list(map_codes(volume, path, config(teacher, region=":,70:75,:")))[-1]
+    assert done.region == Region((0, 64, 0), (40, 128, 70))  # whole units of 64 voxels
+    assert done.cells == Region((0, 2, 0), (2, 4, 3))
     code_map = CodeMap.open(path)
     found, distance = whole(code_map)
-    np.testing.assert_array_equal(found[:, 2:4], expected[:, 2:4])
+    np.testing.assert_array_equal(found[:, 2:4], expected[0][:, 2:4])
     assert not found[:, :2].any()
     assert not found[:, 4].any()
     np.testing.assert_array_equal(np.isnan(distance), found == 0)
     assert code_map.computed() == pytest.approx(1 / 3)
-    assert code_map.computed(Region((0, 2, 0), (3, 4, 4))) == 1
+    assert code_map.computed(Region((0, 2, 0), (2, 4, 3))) == 1
     rest = list(map_codes(volume, path, config(teacher)))
-    assert rest[1].resumed == 0
-    np.testing.assert_array_equal(whole(code_map)[0], expected)
+    assert next(one for one in rest if isinstance(one, CodesDone)).resumed == 2
+    assert same(whole(code_map), expected)
 
 
 def test_a_level_is_mapped_with_its_own_voxel_size(array, teacher, tmp_path):
+    array = array[:, :70, :40]
     fine = np.repeat(np.repeat(array, 2, 1), 2, 2)
     sizes = ((2.0, 1.0, 1.0), (2.0, 2.0, 2.0))
     volume = volume_from_arrays([fine, array], voxel_size_um=sizes[0], name="two")
     code_map = mapped(volume, tmp_path / "a.codes.ome.zarr", config(teacher, level=1))
-    assert (code_map.level, code_map.volume_shape, code_map.voxel_size_um) == (1, SHAPE, sizes[1])
+    assert (code_map.level, code_map.volume_shape, code_map.voxel_size_um) == (1, (40, 70, 40), sizes[1])
     np.testing.assert_array_equal(whole(code_map)[0], brute_force(volume.at_level(1), teacher))
     code_map.check(volume)
     code_map.check(volume.at_level(1))
@@ -195,7 +218,7 @@ def test_a_constant_volume_is_said_to_be_one_and_takes_one_pass(encoders, teache
 
 
 def test_nan_voxels_are_said(array, teacher, tmp_path):
-    holes = array[:64, :64, :64].astype(np.float32)
+    holes = array[:30, :30, :30].astype(np.float32)
     holes[3:9] = np.nan
     reports = list(map_codes(in_memory(holes), tmp_path / "a.codes.ome.zarr", config(teacher)))
     assert any("NaN" in report.text for report in reports if isinstance(report, Notice))
@@ -205,14 +228,14 @@ def test_nan_voxels_are_said(array, teacher, tmp_path):
 # --- cost ----------------------------------------------------------------------------------------------
 
 
-def test_the_preflight_tells_what_will_be_done_and_writes_nothing(array, encoders, teacher, tmp_path):
+def test_the_preflight_tells_what_will_be_done_and_writes_nothing(quick, array, encoders, teacher, tmp_path):
     said = preflight_codes(in_memory(array), config(teacher, block=64), tmp_path / "a.codes.ome.zarr")
     assert list(tmp_path.iterdir()) == []
     reports = list(map_codes(in_memory(array), tmp_path / "a.codes.ome.zarr", config(teacher, block=64)))
     assert reports[0] == said
-    assert said.windows == encoders[0].windows == WINDOWS
-    assert said.blocks == sum(isinstance(report, CodesDone) for report in reports) == 12
-    assert (said.cells, said.stride, said.codes) == (60, (32, 32, 32), 16)
+    assert said.cells == encoders[0].windows == CELLS
+    assert said.blocks == sum(isinstance(report, CodesDone) for report in reports) == BLOCKS
+    assert (said.stride, said.codes) == ((32, 32, 32), 16)
     after = preflight_codes(in_memory(array), config(teacher, block=64), tmp_path / "a.codes.ome.zarr")
     assert after.seconds == 0 < said.seconds
 
@@ -241,16 +264,16 @@ def test_what_is_held_at_once_does_not_grow_with_the_volume(quick, monkeypatch, 
                 blocks, found = blocks + 1, list(sizes)
         largest[count] = max(found)
         assert len(found) <= blocks == 4 * count
-    assert largest[3] == largest[6] <= (128 + 32) ** 3
+    assert largest[3] == largest[6] <= (128 + 48) ** 3
 
 
 def test_what_is_looked_at_comes_first(quick, array, teacher, tmp_path):
-    focus = Region((0, 130, 70), (10, 140, 80))
+    focus = Region((0, 130, 66), (10, 140, 70))
     run = map_codes(in_memory(array), tmp_path / "a.codes.ome.zarr", config(teacher, block=64), focus=focus)
     first = next(report for report in run if isinstance(report, CodesDone))
     run.close()
-    assert first.region == Region((0, 128, 64), (64, 150, 100))
-    assert first.cells == Region((0, 4, 2), (2, 5, 4))
+    assert first.region == Region((0, 128, 64), (40, 150, 70))
+    assert first.cells == Region((0, 4, 2), (2, 5, 3))
 
 
 # --- stopping and going on -----------------------------------------------------------------------------
@@ -261,18 +284,18 @@ def test_closing_stops_within_one_block_and_the_next_run_does_only_the_rest(
 ):
     path, settings = tmp_path / "a.codes.ome.zarr", config(teacher, block=64)
     run = map_codes(in_memory(array), path, settings)
-    while not (isinstance(report := next(run), CodesDone) and report.done == 5):
+    while not (isinstance(report := next(run), CodesDone) and report.done == 4):
         pass
     run.close()
-    assert encoders[0].windows == 5
-    assert CodeMap.open(path).revision == 5
+    done = encoders[0].windows
+    assert CodeMap.open(path).revision == 4
     rest = [report for report in map_codes(in_memory(array), path, settings) if isinstance(report, CodesDone)]
-    assert (rest[0].resumed, rest[0].done, rest[-1].done) == (5, 6, 12)
-    assert encoders[1].windows == WINDOWS - 5
-    np.testing.assert_array_equal(whole(CodeMap.open(path))[0], expected)
+    assert (rest[0].resumed, rest[0].done, rest[-1].done) == (4, 5, BLOCKS)
+    assert encoders[1].windows == CELLS - done
+    assert same(whole(CodeMap.open(path)), expected)
 
 
-def test_a_finished_run_says_so_and_computes_nothing(array, teacher, tmp_path, encoders):
+def test_a_finished_run_says_so_and_computes_nothing(quick, array, teacher, tmp_path, encoders):
     path = tmp_path / "a.codes.ome.zarr"
     list(map_codes(in_memory(array), path, config(teacher)))
     reports = list(map_codes(in_memory(array), path, config(teacher, block=64)))
@@ -312,25 +335,24 @@ def start(*arguments):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_kill_9_costs_at_most_one_block_and_changes_no_code(source, expected, teacher, tmp_path, encoders):
+def test_kill_9_costs_at_most_one_block_and_changes_no_code(source, teacher, tmp_path, encoders):
     path = tmp_path / "a.codes.ome.zarr"
     with start(source, path, teacher) as child:
         for line in child.stdout:
-            if int(line) == 4:
+            if int(line) == 2:
                 time.sleep(0.01)
                 child.send_signal(signal.SIGKILL)
                 break
         seen = [int(line) for line in child.stdout]
-    last = max([4, *seen])
-    assert last < WINDOWS
+    last = max([2, *seen])
+    assert last < BLOCKS
     part = whole(CodeMap.open(path))[0]
-    np.testing.assert_array_equal(part[part > 0], expected[part > 0])
+    left = np.count_nonzero(part == 0)
     list(map_codes(source, path, config(teacher, block=64)))
-    assert WINDOWS - last - 1 <= encoders[0].windows <= WINDOWS - last
-    found, distance = whole(CodeMap.open(path))
-    np.testing.assert_array_equal(found, expected)
-    undisturbed = whole(mapped(source, tmp_path / "b.codes.ome.zarr", config(teacher)))[1]
-    np.testing.assert_array_equal(distance, undisturbed)
+    assert 0 < left <= encoders[0].windows <= left + 8  # one block may be there and not yet be marked
+    found = whole(CodeMap.open(path))
+    np.testing.assert_array_equal(part[part > 0], found[0][part > 0])
+    assert same(found, whole(mapped(source, tmp_path / "b.codes.ome.zarr", config(teacher))))
 
 
 def test_a_second_process_is_told_that_the_output_is_busy(source, teacher, tmp_path):
@@ -345,7 +367,7 @@ def test_a_second_process_is_told_that_the_output_is_busy(source, teacher, tmp_p
 # --- other outputs -------------------------------------------------------------------------------------
 
 
-def test_other_settings_need_a_restart_which_makes_a_new_map(array, teacher, tmp_path):
+def test_other_settings_need_a_restart_which_makes_a_new_map(quick, array, teacher, tmp_path):
     path, other = tmp_path / "a.codes.ome.zarr", write_teacher(tmp_path / "o.safetensors", seed=4)
     first = mapped(in_memory(array), path, config(teacher))
     for volume, settings, what in (
@@ -358,10 +380,11 @@ def test_other_settings_need_a_restart_which_makes_a_new_map(array, teacher, tmp
     np.testing.assert_array_equal(CodeMap.open(path).codes[...], first.codes[...])
     again = mapped(in_memory(array), path, config(other, restart=True))
     assert again.id != first.id
-    np.testing.assert_array_equal(whole(again)[0], brute_force(in_memory(array), other))
+    assert again.sha256 != first.sha256
+    assert again.codes[...].all()
 
 
-def test_what_is_no_code_map_is_never_replaced(array, teacher, tmp_path):
+def test_what_is_no_code_map_is_never_replaced(quick, array, teacher, tmp_path):
     from napari_vesselkd.inference import SegmentConfig, segment
 
     labels = tmp_path / "labels.ome.zarr"
@@ -379,7 +402,7 @@ def test_what_is_no_code_map_is_never_replaced(array, teacher, tmp_path):
 
 def test_the_bundled_teacher_maps_the_codes_that_it_says(array, tmp_path):
     checkpoint = CheckpointRegistry().get("teacher-small")
-    part = in_memory(array[:64, :64, :64])
+    part = in_memory(array[:30, :60, :30])
     code_map = mapped(part, tmp_path / "a.codes.ome.zarr", config("teacher-small", upper=95.0))
     np.testing.assert_array_equal(whole(code_map)[0], brute_force(part, str(checkpoint.path)))
     assert (code_map.checkpoint, code_map.sha256) == ("teacher-small", checkpoint.card.sha256)

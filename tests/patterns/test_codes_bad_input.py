@@ -32,7 +32,7 @@ from napari_vesselkd.patterns.reports import CodesDone
 from napari_vesselkd.volume import write_multiscale
 from segmenting import in_memory, structured
 
-SHAPE = (40, 140, 70)
+SHAPE = (30, 140, 70)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def config(checkpoint, **options):
         ({"level": 1}, InvalidInputError, "no such level"),
         ({"region": "0:10,0:10"}, RegionError, "not three ranges"),
         ({"region": "5:2,:,:"}, RegionError, "reversed"),
-        ({"region": "0:41,:,:"}, RegionError, "outside the volume"),
+        ({"region": "0:31,:,:"}, RegionError, "outside the volume"),
         ({"device": "cuda:99"}, DeviceError, "cuda"),
         ({"checkpoint": "nobody"}, CheckpointNotFoundError, "no checkpoint of this name"),
         ({"checkpoint": "student-coarse-z"}, CheckpointError, "no codebook.*a student.*teacher-small"),
@@ -146,7 +146,7 @@ def test_a_disk_that_fills_up_is_one_clear_error_and_the_run_resumes(array, teac
 
 def test_a_damaged_chunk_ends_the_run_and_what_was_done_stays(array, teacher, tmp_path):
     source, path = tmp_path / "in.ome.zarr", tmp_path / "a.codes.ome.zarr"
-    write_multiscale(source, array, voxel_size_um=(2, 1, 1), chunk=(40, 64, 70))
+    write_multiscale(source, array, voxel_size_um=(2, 1, 1), chunk=(30, 64, 70))
     run = map_codes(source, path, config(teacher, block=64))
     while not isinstance(next(run), CodesDone):
         pass

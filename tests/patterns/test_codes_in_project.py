@@ -19,7 +19,7 @@ from napari_vesselkd.volume import open_volume, write_multiscale
 from projects import new_project, write_image
 from segmenting import in_memory, structured
 
-SHAPE = (40, 100, 70)
+SHAPE = (30, 70, 40)
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_an_image_that_is_open_already_is_taken_and_checked(project, image, teac
 
 def test_the_level_is_the_projects(tmp_path, teacher):
     path = tmp_path / "two.ome.zarr"
-    write_multiscale(path, structured((40, 200, 140), seed=3), voxel_size_um=(2, 1, 1), levels=2)
+    write_multiscale(path, structured((30, 140, 80), seed=3), voxel_size_um=(2, 1, 1), levels=2)
     with (
         open_volume(path) as volume,
         Project.create(tmp_path / "two.vesselkd", volume.at_level(1)) as project,
@@ -100,6 +100,6 @@ def test_the_level_is_the_projects(tmp_path, teacher):
         for volume_given in (None, volume):
             list(map_project_codes(project, config(teacher), volume=volume_given))
             code_map = CodeMap.open(project_codes_path(project, teacher))
-            assert (code_map.level, code_map.volume_shape) == (1, (40, 100, 70))
+            assert (code_map.level, code_map.volume_shape) == (1, (30, 70, 40))
         np.testing.assert_array_equal(code_map.codes[...], brute_force(volume.at_level(1), teacher))
         code_map.check(volume)

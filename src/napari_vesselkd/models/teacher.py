@@ -263,6 +263,8 @@ class Network(nn.Module):
         See `Teacher`.
     decoder : tuple of str
         How the names of the parameters behind the codebook begin.
+    centre : float
+        Where in its cell the field of view of a code is centred, 0 its first voxel, 0.5 its middle.
     """
 
     width: int
@@ -273,6 +275,7 @@ class Network(nn.Module):
     z_tap: ClassVar[str]
     preactivation_tap: ClassVar[str]
     decoder: ClassVar[tuple[str, ...]] = ("net.decoder",)
+    centre: ClassVar[float] = 0.5
 
     def encode(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return z, and the skip connections, the deepest first."""
@@ -369,6 +372,7 @@ class SegResNetNetwork(Network):
     z_tap = "net.down_layers.5"
     preactivation_tap = "net.down_layers.5.1.act:input"
     decoder = ("net.up_", "net.conv_final")
+    centre = 0.0  # of convolutions with stride 2 and kernel 3, which begin at the first voxel
 
     def __init__(self, config: TeacherConfig) -> None:
         from monai.networks.nets import SegResNet

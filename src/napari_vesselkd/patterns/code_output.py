@@ -105,7 +105,7 @@ def _create(path: Path, plan: CodesPlan) -> None:
     shutil.rmtree(aside, ignore_errors=True)
     try:
         _new_map(aside, plan)
-        side = plan.codes.kept
+        side = plan.codes.unit[0] // plan.codes.step
         RunRecord.create(aside, plan.cells.shape, (side, side, side), plan.fingerprint())
         aside.rename(path)
     except BaseException:
@@ -135,7 +135,7 @@ def _new_map(path: Path, plan: CodesPlan) -> None:
         "checkpoint": plan.checkpoint.card.name,
         "sha256": plan.checkpoint.card.sha256,
         "code_count": plan.codes.codes,
-        "windows": {"patch": plan.codes.patch, "kept": plan.codes.kept},
+        "windows": {"patch": plan.codes.patch, "lead": plan.codes.lead},
     }
     create_multiscale(
         path,

@@ -22,8 +22,8 @@ from napari_vesselkd.patterns.grid import CodeGrid, grid_of
 from napari_vesselkd.patterns.reports import CodesPreflight
 from napari_vesselkd.volume import Volume
 
-SIDES = {"cpu": 128, "mps": 256, "cuda": 256}
-ENCODER_SHARE = 0.5  # of the whole net's work, about
+SIDES = {"cpu": 64, "mps": 128, "cuda": 128}  # so that the first codes come soon
+ENCODER_SHARE = {"segresnet": 0.55, "swin_unetr": 0.5, "unetr": 0.08}  # of the whole net's time, about
 BYTES_PER_CELL = 4
 
 
@@ -41,7 +41,7 @@ class CodesPlan:
     codes : CodeGrid
         Where codes lie.
     grid : BlockGrid
-        The blocks, in voxels; the halo of their windows is that of `codes`.
+        The blocks, in voxels; what is read for them is said by `codes`.
     level : int
         Of the image, 0 the finest.
     """
@@ -119,15 +119,13 @@ def make_plan(
 def describe(plan: CodesPlan, record: RunRecord | None = None) -> CodesPreflight:
     """Return the pre-flight report of a plan; `record` is that of the output to continue."""
     asked, card = plan.asked, plan.checkpoint.card
-    windows = plan.grid.asked.aligned(plan.codes.unit).size // math.prod(plan.codes.unit)
     left = 1.0 if record is None or record.shape != plan.cells.shape else 1.0 - record.share_done(asked)
-    seconds = START_SECONDS + left * windows * _seconds_per_window(plan) if left else 0.0
+    seconds = START_SECONDS + left * asked.size * _seconds_per_window(plan) if left else 0.0
     device, host = _window_bytes(plan), BASE_BYTES + _read_bytes(plan.grid.core, plan.volume, plan.codes)
     on_cpu = plan.backend.device == "cpu"
     report = CodesPreflight(
         voxels=plan.grid.asked.size,
         cells=asked.size,
-        windows=windows,
         blocks=len(plan.grid),
         block=plan.grid.core,
         stride=plan.codes.stride,
@@ -147,7 +145,7 @@ def _core(sides: Shape | None, volume: Volume, codes: CodeGrid, backend: Backend
     """Return the core: about as asked, else as device and memory allow; multiples of the unit."""
     if sides is not None:
         return _fitted(sides, volume.shape, codes)
-    side = SIDES.get(backend.device.split(":")[0], 128)
+    side = SIDES.get(backend.device.split(":")[0], 64)
     budget = memory_at_hand("cpu") * MEMORY_SHARE
     core = _fitted((side,) * 3, volume.shape, codes)
     while side > codes.unit[0] and _read_bytes(core, volume, codes) > budget:
@@ -166,7 +164,7 @@ def _fitted(sides: Shape, shape: Shape, codes: CodeGrid) -> Shape:
 
 def _read_bytes(core: Shape, volume: Volume, codes: CodeGrid) -> int:
     """Return the memory of a block that is read and one that is worked on, raw and scaled."""
-    voxels = math.prod(side + 2 * halo for side, halo in zip(core, codes.halo, strict=True))
+    voxels = math.prod(side + codes.patch - codes.step for side in core)
     return 2 * (volume.dtype.itemsize + 4) * voxels
 
 
@@ -180,10 +178,11 @@ def _seconds_per_window(plan: CodesPlan) -> float:
     teacher = TeacherConfig.from_dict(plan.checkpoint.card.config)
     kind = plan.backend.device.split(":")[0]
     cores = (plan.config.threads or physical_cpus()) if kind == "cpu" else 1
-    macs = ENCODER_SHARE * MACS_PER_VOXEL[teacher.network] * teacher.feature_size**2
+    macs = MACS_PER_VOXEL[teacher.network] * teacher.feature_size**2
     overhead = OVERHEAD[teacher.network] * (1.0 if kind == "cpu" else 0.01)
     rate = TEACHER_RATES.get((kind, "fp32"), 40e9)
-    return float(teacher.patch**3 * (macs / rate + overhead) / cores)
+    whole = teacher.patch**3 * (macs / rate + overhead) / cores
+    return float(ENCODER_SHARE[teacher.network] * whole)
 
 
 def _line(report: CodesPreflight) -> str:

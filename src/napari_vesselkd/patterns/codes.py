@@ -196,18 +196,16 @@ def _blocks(work: Work, focus: Focus, began: float) -> Iterator[Report]:
             voxels = read.result()
             ahead = prefetch()
             cells = plan.codes.cells(block.target)
-            found = work.encoder.block(voxels)
-            inside = tuple(slice(0, side) for side in cells.shape)
-            target.write(cells, (found[0][inside], found[1][inside]))
+            target.write(cells, work.encoder.block(voxels))
             done += 1
             seconds = time.perf_counter() - began
             yield CodesDone(done, total, "blocks", seconds, resumed, block.target, cells)
 
 
 def _read(work: Work, block: Block) -> Floats:
-    """Return the voxels of a block's core and halo, (z, y, x) in [0, 1]."""
+    """Return the voxels of the windows of a block's cells, (z, y, x) in [0, 1]."""
     plan = work.plan
-    box = block.core.expanded(plan.codes.halo)
+    box = plan.codes.windows(plan.codes.cells(block.target))
     try:
         raw = read_block(plan.volume, box, plan.checkpoint.card.padding)
         return scaled(raw, work.window, np.empty(raw.shape, np.float32))

@@ -70,15 +70,15 @@ class CodeEncoder:
         self.grid, self.windows = grid, 0
         self.device = torch.device(self.backend.device)
         self.model = model.eval().to(self.device)
-        self._known: OrderedDict[float, Answer] = OrderedDict()
+        self._known: OrderedDict[float, tuple[int, float]] = OrderedDict()
 
     def block(self, voxels: Floats) -> Answer:
-        """Return the codes of a block's core.
+        """Return the codes of a box of cells.
 
         Parameters
         ----------
         voxels : ndarray of float32, (z, y, x)
-            In [0, 1]: the core, a multiple of the grid's unit, with its halo.
+            In [0, 1]: the windows of the cells, see `CodeGrid.windows`.
 
         Returns
         -------
@@ -92,26 +92,22 @@ class CodeEncoder:
         DeviceError
             If the memory is too small for a window.
         """
-        unit, patch, kept = self.grid.unit[0], self.grid.patch, self.grid.kept
-        counts = [(side - patch) // unit + 1 for side in voxels.shape]
-        shape = [count * kept for count in counts]
+        step, patch = self.grid.step, self.grid.patch
+        shape = [(side - patch) // step + 1 for side in voxels.shape]
         codes, distance = np.empty(shape, np.uint16), np.empty(shape, np.float16)
-        for index in np.ndindex(*counts):
-            z, y, x = (slice(i * unit, i * unit + patch) for i in index)
-            place = tuple(slice(i * kept, (i + 1) * kept) for i in index)
-            codes[place], distance[place] = self._window(voxels[z, y, x])
+        for index in np.ndindex(*shape):
+            z, y, x = (slice(i * step, i * step + patch) for i in index)
+            codes[index], distance[index] = self._window(voxels[z, y, x])
         return codes, distance
 
-    def distances(self, window: Floats, place: tuple[int, int, int]) -> Floats:
-        """Return the distance (N,) of what a window (P, P, P) has at a cell of it to each code."""
-        tokens, _ = self._tokens(window)
-        side = self.grid.patch // self.grid.step
-        row = int(np.ravel_multi_index(place, (side,) * 3))
+    def distances(self, window: Floats) -> Floats:
+        """Return the distance (N,) of the cell of a window (P, P, P) to each code."""
+        token, _ = self._token(window)
         with torch.inference_mode():
-            return cast(Floats, self.model.quantiser.distances(tokens[row : row + 1])[0].cpu().numpy())
+            return cast(Floats, self.model.quantiser.distances(token)[0].cpu().numpy())
 
-    def _window(self, voxels: Floats) -> Answer:
-        """Return the codes that are kept of one window; the same for all windows of one value."""
+    def _window(self, voxels: Floats) -> tuple[int, float]:
+        """Return code + 1 and distance of the cell of a window; the same for all windows of one value."""
         value = float(voxels[0, 0, 0])
         constant = bool((voxels[::7, ::7, ::7] == value).all()) and bool((voxels == value).all())
         if constant and value in self._known:
@@ -123,26 +119,23 @@ class CodeEncoder:
                 self._known.popitem(last=False)
         return found
 
-    def _computed(self, voxels: Floats) -> Answer:
-        tokens, indices = self._tokens(voxels)
+    def _computed(self, voxels: Floats) -> tuple[int, float]:
+        token, code = self._token(voxels)
         with torch.inference_mode():
-            distance = self.model.quantiser.distances(tokens).gather(1, indices[:, None])[:, 0]
-        side, low = self.grid.patch // self.grid.step, self.grid.margin
-        middle = (slice(low, low + self.grid.kept),) * 3
-        codes = (indices.cpu().numpy() + 1).astype(np.uint16).reshape((side,) * 3)[middle]
-        return codes, distance.cpu().numpy().astype(np.float16).reshape((side,) * 3)[middle]
+            return code + 1, float(self.model.quantiser.distances(token)[0, code])
 
-    def _tokens(self, voxels: Floats) -> tuple[Tensor, Tensor]:
-        """Return u (T, W) of one window and the codes (T,) that the quantiser takes for it.
+    def _token(self, voxels: Floats) -> tuple[Tensor, int]:
+        """Return u (1, W) of the cell of one window, and the code that the quantiser takes for it.
 
         Always one window at a time, so that none depends on its neighbours.
         """
         self.windows += 1
         image = torch.from_numpy(np.ascontiguousarray(voxels))[None, None].to(self.device)
+        place = (slice(self.grid.place, self.grid.place + 1),) * 3
         try:
             with torch.inference_mode():
-                u = self.model.embed(image).float()
-                indices = self.model.quantiser(u).indices
+                u = self.model.embed(image).float()[(slice(None), slice(None), *place)]
+                code = int(self.model.quantiser(u).indices)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -151,4 +144,4 @@ class CodeEncoder:
                 value=f"{tuple(voxels.shape)} voxels on {self.backend.device}",
                 remedy="Close other programs, or take --device cpu",
             ) from error
-        return u[0].flatten(1).T, indices.flatten()
+        return u.flatten(1), code

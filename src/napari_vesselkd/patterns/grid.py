@@ -1,16 +1,20 @@
 """Code cells and the windows that their codes come from.
 
 The teacher sees windows of the side P of the patches that it was trained with, each normalised by itself, and
-gives m = P / stride codes along each axis. The first and last m // 4 of them see least of their surroundings
-and are left out; the middles that are kept tile the volume from voxel 0::
+gives P / stride codes along each axis. Which code a place gets depends a lot on where in the window it lies,
+as at the borders the net sees mostly padding: a teacher trained on phantoms used 8 codes (perplexity, on real
+volumes) for the first corner of its windows, 57 for their middle. So each cell gets a window of its own, in
+which it always lies at the same place, that nearest to the middle, and the window is put so that the centre
+of what the code sees is the middle of the cell::
 
-    m = 2    window |cell|cell|                     no margin: windows side by side, as for Swin UNETR
-                              |cell|cell|           and SegResNet with patches of 64
+    SegResNet, P = 64     window |        |=== code ===|       |      code 1 of 2 is centred on voxel 32,
+                          cell            |============|              the middle of the window
 
-    m = 4    window |....|cell|cell|....|           half of each axis is kept
-                              |....|cell|cell|....|
+    Swin UNETR, P = 64    window |============|=== code ===|          of two equally good places, one is taken
+                          cell                |============|
 
-So each cell has one answer, whatever the blocks are and whatever region is asked for.
+So each cell has one answer, whatever the blocks are and whatever region is asked for, and a volume that is
+moved by a cell has the same codes, moved by a cell.
 
 Notation: z, y, x axes; half-open boxes, in voxels of the level worked on or in code cells.
 """
@@ -18,6 +22,7 @@ Notation: z, y, x axes; half-open boxes, in voxels of the level worked on or in 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from napari_vesselkd.checkpoints import CheckpointCard, CheckpointRegistry
 from napari_vesselkd.errors import CheckpointError
@@ -26,6 +31,7 @@ from napari_vesselkd.models import TeacherConfig
 from napari_vesselkd.models.teacher import NETWORKS
 
 MOST_CODES = 65_534
+LEAST_UNIT = 64
 
 
 @dataclass(frozen=True)
@@ -40,11 +46,14 @@ class CodeGrid:
         Voxels per cell along each axis.
     codes : int
         Of the codebook, N.
+    centre : float
+        Where in a cell of a window its code looks, see `Network`.
     """
 
     patch: int
     step: int
     codes: int
+    centre: float = 0.5
 
     @property
     def stride(self) -> Shape:
@@ -52,24 +61,21 @@ class CodeGrid:
         return (self.step,) * 3
 
     @property
-    def margin(self) -> int:
-        """Cells of a window that are left out on each side."""
-        return self.patch // self.step // 4
+    def place(self) -> int:
+        """Which of a window's codes is taken, along each axis: the last of those nearest to its middle."""
+        middle = self.patch / 2
+        places = range(self.patch // self.step)
+        return max(places, key=lambda i: (-abs((i + self.centre) * self.step - middle), i))
 
     @property
-    def kept(self) -> int:
-        """Cells along each axis that are kept of a window."""
-        return self.patch // self.step - 2 * self.margin
+    def lead(self) -> int:
+        """Voxels by which a window begins before its cell."""
+        return round((self.place + self.centre) * self.step - self.step / 2)
 
     @property
     def unit(self) -> Shape:
-        """Voxels (z, y, x) that the kept cells of a window cover; blocks are multiples of it."""
-        return (self.kept * self.step,) * 3
-
-    @property
-    def halo(self) -> Shape:
-        """Voxels (z, y, x) that a window has around them on each side."""
-        return (self.margin * self.step,) * 3
+        """Voxels (z, y, x) that blocks are multiples of: whole cells, at least 64."""
+        return (-(-LEAST_UNIT // self.step) * self.step,) * 3
 
     def cells(self, voxels: Region) -> Region:
         """Return the cells that a box of voxels touches."""
@@ -81,12 +87,11 @@ class CodeGrid:
         start = as_shape([low * self.step for low in cells.start])
         return Region(start, as_shape([high * self.step for high in cells.stop]))
 
-    def window_of(self, cell: Shape) -> tuple[Region, Shape]:
-        """Return the voxels of the window that decides about `cell`, and the cell's place in it."""
-        first = [i // self.kept * self.kept - self.margin for i in cell]
-        start = as_shape([i * self.step for i in first])
-        place = as_shape([i - low for i, low in zip(cell, first, strict=True)])
-        return Region(start, as_shape([low + self.patch for low in start])), place
+    def windows(self, cells: Region) -> Region:
+        """Return the voxels of the windows of a box of cells; they may lie beyond the volume."""
+        start = as_shape([low * self.step - self.lead for low in cells.start])
+        ends = [(high - 1) * self.step - self.lead + self.patch for high in cells.stop]
+        return Region(start, as_shape(ends))
 
 
 def grid_of(card: CheckpointCard) -> CodeGrid:
@@ -119,7 +124,8 @@ def grid_of(card: CheckpointCard) -> CodeGrid:
             limit=f"at most {MOST_CODES}",
             remedy="Choose another checkpoint",
         )
-    return CodeGrid(config.patch, int(NETWORKS[config.network].stride), config.quantiser.codes)  # type: ignore[attr-defined]
+    network: Any = NETWORKS[config.network]
+    return CodeGrid(config.patch, int(network.stride), config.quantiser.codes, float(network.centre))
 
 
 def _teachers() -> list[str]:

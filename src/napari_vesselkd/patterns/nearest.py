@@ -1,4 +1,4 @@
-"""Which codes a place is near to: one pass of the encoder over the window that decides about its cell."""
+"""Which codes a place is near to: one pass of the encoder over the window of its cell."""
 
 from __future__ import annotations
 
@@ -64,15 +64,14 @@ class NearestCodes:
             If nothing of the map has been computed yet, so that its intensity window is not known.
         """
         cell = as_shape(cell)
-        Region(cell, as_shape([i + 1 for i in cell])).checked(self.code_map.shape)
+        box = Region(cell, as_shape([i + 1 for i in cell])).checked(self.code_map.shape)
         window = self.code_map.window
         if window is None:
             raise InvalidInputError(
                 "The code map is still empty", value=self.code_map.path, remedy="Map some codes first"
             )
-        box, place = self.grid.window_of(cell)
-        voxels = window.apply(read_block(self.volume, box, self.padding))
-        distances = self.encoder.distances(voxels, place)
+        voxels = window.apply(read_block(self.volume, self.grid.windows(box), self.padding))
+        distances = self.encoder.distances(voxels)
         order = np.argsort(distances, kind="stable")[:count]
         return [(int(code), float(distances[code])) for code in order]
 

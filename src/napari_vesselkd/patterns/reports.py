@@ -14,8 +14,8 @@ class CodesPreflight(Report):
 
     Attributes
     ----------
-    voxels, cells, windows, blocks : int
-        To work on in the region asked for, those of an earlier run included; a window is one pass of the
+    voxels, cells, blocks : int
+        To work on in the region asked for, those of an earlier run included; each cell is one pass of the
         encoder.
     block : tuple of int
         (z, y, x) voxels.
@@ -34,7 +34,6 @@ class CodesPreflight(Report):
 
     voxels: int
     cells: int
-    windows: int
     blocks: int
     block: Shape
     stride: Shape
