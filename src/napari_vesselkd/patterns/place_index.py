@@ -140,8 +140,10 @@ class PlaceIndex:
         stored, distance = self.code_map.read(tile).ravel(), self._distance(tile).ravel()
         there = np.flatnonzero(stored)
         code, near = stored[there] - np.uint16(1), distance[there]
-        order = np.lexsort((there, near, code))
-        codes, first, counts = np.unique(code[order], return_index=True, return_counts=True)
+        order = np.argsort(_by_code_and_distance(code, near), kind="stable")
+        in_order = code[order]
+        first = np.flatnonzero(np.append(True, in_order[1:] != in_order[:-1])[: len(in_order)])
+        codes, counts = in_order[first], np.diff(np.append(first, len(in_order)))
         complete = len(there) == tile.size and bool(np.isfinite(near).all())
         self.held[number] = TileCodes(codes, counts, near[order][first], complete)
         for one, begin, count in zip(codes.tolist(), first.tolist(), counts.tolist(), strict=True):
@@ -151,7 +153,7 @@ class PlaceIndex:
     def _distance(self, tile: Region) -> Distances:
         distance = np.array(self.code_map.read_distance(tile), np.float32)
         distance[np.isnan(distance)] = np.inf  # the run is about to write it
-        return distance
+        return np.abs(distance)  # -0 has other bits than 0
 
     def _merge(self, code: int, tile: Region, flat: npt.NDArray[np.int64], near: Distances) -> None:
         """Put the nearest cells of a tile among the nearest of all; a tile read before brings them again."""
@@ -214,3 +216,9 @@ class PlaceIndex:
         self.cells, self.distances = cells, distances
         if str(kept["revision"]) == str(self._now):
             self.revision = self._now
+
+
+def _by_code_and_distance(code: npt.NDArray[np.uint16], near: Distances) -> npt.NDArray[np.uint64]:
+    """Return a number per cell that sorts by code, then distance: distances sort as their bits do."""
+    bits = np.ascontiguousarray(near, np.float32).view(np.uint32)
+    return (code.astype(np.uint64) << np.uint64(32)) | bits
