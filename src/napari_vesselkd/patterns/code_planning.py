@@ -81,6 +81,7 @@ class CodesPlan:
             "volume": self.signature,
             "checkpoint": self.checkpoint.card.sha256,
             "percentiles": list(self.percentiles),
+            "windows": [self.codes.patch, self.codes.lead],
         }
 
 

@@ -7,6 +7,7 @@ NAME.vesselkd/
   corrections.ome.zarr   0 unlabelled, 1 background, 2 vessel: the accepted blocks
   labels.ome.zarr        the prediction, corrections on top
   checkpoints/ runs/     what was trained here
+  codes/                 code maps, one for each checkpoint: NAME.codes.ome.zarr
   .lock                  held by the one who may write
 """
 
