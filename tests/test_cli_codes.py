@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import jensenshannon
 
 from coding import brute_force, write_teacher
 from commandline import on_disk, run
@@ -224,12 +225,24 @@ def test_another_checkpoints_map_is_compared(capsys, folder, teacher, expected, 
     assert "a.codes.ome.zarr: 0.0% of" in same
 
 
+def test_the_usage_in_another_volume_is_compared(capsys, folder, teacher):
+    write_multiscale(folder / "other.ome.zarr", structured((64, 64, 96), seed=8), voxel_size_um=(2, 1, 1))
+    command = ("codes", "image.ome.zarr", "a.codes.ome.zarr", "--checkpoint", teacher)
+    assert run(capsys, "codes", "other.ome.zarr", "o.codes.ome.zarr", "--checkpoint", teacher).code == 0
+    done = run(capsys, *command, "--compare", "o.codes.ome.zarr", "--json")
+    assert done.code == 0, done.err
+    last = json.loads(done.out.splitlines()[-1])["difference"]
+    counts = [np.bincount(stored(f"{name}.codes.ome.zarr").ravel(), minlength=17)[1:] for name in "ao"]
+    assert last["jensen_shannon"] == pytest.approx(jensenshannon(*counts, base=2) ** 2)
+    assert "bits apart (p = " in run(capsys, *command, "--compare", "o.codes.ome.zarr").out
+
+
 BEYOND = [
     (("--labels", "none.tif"), "none.tif"),
     (("--labels", "small.ome.zarr"), "another shape than the volume"),
     (("--compare", "none.codes.ome.zarr"), "no code map here"),
     (("--compare", "image.ome.zarr"), "This is no code map"),
-    (("--compare", "small.codes.ome.zarr"), "of another image"),
+    (("--compare", "small.codes.ome.zarr"), "of another image"),  # and by another checkpoint
 ]
 
 
@@ -239,7 +252,8 @@ def test_what_cannot_be_described_or_compared_is_said_before_anything_is_mapped(
 ):
     write_multiscale(folder / "small.ome.zarr", np.ones((20, 30, 40), np.uint8), voxel_size_um=(2, 1, 1))
     if "small.codes.ome.zarr" in options:
-        run(capsys, "codes", "small.ome.zarr", "small.codes.ome.zarr", "--checkpoint", teacher)
+        second = write_teacher(folder / "second.safetensors", seed=1)
+        run(capsys, "codes", "small.ome.zarr", "small.codes.ome.zarr", "--checkpoint", second)
     before = on_disk(folder)
     said = run(capsys, "codes", "image.ome.zarr", "a.codes.ome.zarr", "--checkpoint", teacher, *options)
     assert said.code == 2

@@ -58,8 +58,8 @@ def codes(
     compare: Annotated[
         str | None,
         Parameter(
-            help="Code map of this volume by another checkpoint: also say how many places have another "
-            "code. Default: none."
+            help="Another code map. Of this volume by another checkpoint: how many places have another code. "
+            "Of another volume by this checkpoint: how the usage differs. Default: none."
         ),
     ] = None,
     settings: Assignments = None,

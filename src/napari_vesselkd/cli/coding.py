@@ -15,6 +15,7 @@ from napari_vesselkd.cli.code_tables import (
     check_beyond,
     comparing,
     describing,
+    difference_line,
     meaning_columns,
 )
 from napari_vesselkd.cli.console import columns
@@ -25,7 +26,7 @@ from napari_vesselkd.patterns.comparison import CodesChanged
 from napari_vesselkd.patterns.config import CodesConfig
 from napari_vesselkd.patterns.meaning import CodeTable
 from napari_vesselkd.patterns.reports import CodesFinished
-from napari_vesselkd.patterns.usage import Usage, counting
+from napari_vesselkd.patterns.usage import Usage, UsageDifference, counting
 from napari_vesselkd.project import Project
 from napari_vesselkd.reports import Notice, Progress, Report, Result
 from napari_vesselkd.volume import Volume, open_volume, output_errors
@@ -68,7 +69,9 @@ class CodesCounted(Result):
     meaning : CodeTable or None
         The image and the vessels under each code, where labels were given.
     changed : CodesChanged or None
-        What is different in the map that was to be compared.
+        What is different in the map that was to be compared, where it is of the same image.
+    difference : UsageDifference or None
+        How the usage differs from that of the other map, where it is of another image.
     compared : str or None
         That map.
     """
@@ -79,12 +82,13 @@ class CodesCounted(Result):
     csv: str | None
     meaning: CodeTable | None = None
     changed: CodesChanged | None = None
+    difference: UsageDifference | None = None
     compared: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, those of the usage among them."""
         own = {"report": type(self).__name__, "output": self.output, "region": self.region, "csv": self.csv}
-        more = {name: getattr(self, name) for name in ("meaning", "changed")}
+        more = {name: getattr(self, name) for name in ("meaning", "changed", "difference")}
         plain = {name: value.to_dict() for name, value in more.items() if value is not None}
         return {**self.usage.to_dict(), **own, **plain}
 
@@ -94,7 +98,8 @@ def run_codes(request: CodesRequest) -> Iterator[Report]:
     table = None if request.csv is None else _checked_csv(request.csv)
     if request.labels is not None or request.compare is not None:
         with ExitStack() as stack:
-            check_beyond(_image(request, stack), request.labels, request.compare)
+            image = _image(request, stack)
+            check_beyond(image, request.config.checkpoint, request.labels, request.compare)
     finished: CodesFinished | None = None
     for report in _mapping(request):
         yield report
@@ -118,16 +123,18 @@ def _counted(request: CodesRequest, finished: CodesFinished, table: Path | None)
                 if isinstance(report, Progress):
                     yield report
         if request.compare is not None:
-            for report in comparing(code_map, request.compare, finished.cells):
-                found[type(report)] = report
+            for compared in comparing(code_map, found[Usage], request.compare, finished.cells):
+                found[type(compared)] = compared
     usage, meaning = found[Usage], found.get(CodeTable)
     if table is not None and meaning is not None:
         meaning.to_csv(table)
     elif table is not None:
         _write_csv(table, usage)
     place = None if table is None else str(table)
-    more = (meaning, found.get(CodesChanged), request.compare)
-    yield CodesCounted(finished.output, str(finished.region), usage, place, *more)
+    other = {"changed": found.get(CodesChanged), "difference": found.get(UsageDifference)}
+    yield CodesCounted(
+        finished.output, str(finished.region), usage, place, meaning, compared=request.compare, **other
+    )
 
 
 def usage_lines(found: CodesCounted) -> list[str]:
@@ -144,6 +151,7 @@ def usage_lines(found: CodesCounted) -> list[str]:
         f"perplexity {usage.perplexity:.1f}, {len(usage.rare)} rare",
         *columns(rows),
         *([] if found.changed is None else [changed_line(found.changed, str(found.compared))]),
+        *([] if found.difference is None else [difference_line(found.difference, str(found.compared))]),
         *([] if found.csv is None else [f"{found.csv}: all codes"]),
     ]
 
