@@ -19,7 +19,7 @@ from napari_vesselkd.patterns.notes import CodeNotes
 from napari_vesselkd.plugin.codes_colours import rgba
 from napari_vesselkd.plugin.segment_state import Phase
 from napari_vesselkd.project import Project
-from napari_vesselkd.volume import open_volume, write_multiscale
+from napari_vesselkd.volume import Volume, create_multiscale, open_volume, write_multiscale
 
 PLUGIN = "napari-vesselkd"
 LEFT = Qt.MouseButton.LeftButton
@@ -330,3 +330,39 @@ def test_a_layer_of_codes_that_is_removed_comes_back_with_the_next_map(viewer, m
     mapped.click(mapped.panel.map_fold.header)
     mapped.map_codes()
     assert "vesselkd: codes" in viewer.layers
+
+
+def test_of_a_virtual_volume_of_400_gb_only_the_view_is_mapped(viewer, explorer, tmp_path, monkeypatch):
+    shape = (4096, 10_000, 10_000)
+    path = tmp_path / "huge.ome.zarr"
+    levels = create_multiscale(path, shape, "uint8", voxel_size_um=(1, 1, 1), chunk=(128, 128, 128))
+    rng = np.random.default_rng(0)
+    levels[0][2048:2112, 5000:5100, 5000:5100] = rng.integers(0, 255, (64, 100, 100), dtype=np.uint8)
+    del levels
+    viewer.open(str(path), plugin=PLUGIN)
+    viewer.dims.set_current_step(0, 2080)
+    viewer.scene.camera.center = (0, 5050, 5050)
+    viewer.scene.camera.zoom = 10
+    explorer.settle()
+    read = []
+    original = Volume.read
+    monkeypatch.setattr(
+        Volume, "read", lambda self, region, level=0: (read.append(region), original(self, region, level))[1]
+    )
+    explorer.map_codes("View")
+    panel = explorer.panel
+    codes = viewer.layers["vesselkd: codes"]
+    assert codes.data.shape == (128, 313, 313)
+    wanted = panel._view_cells()
+    stored = np.asarray(panel.shown.code_map.read(wanted))
+    assert stored.all()
+    assert 0 < panel.usage.usage.cells <= 4 * wanted.size
+    # a sample for the intensity window, one for the signature at each opening; the windows of the cells
+    assert sum(region.size for region in read) < 60e6 + 8 * wanted.size * 128**3
+    panel.chosen.choose((panel.usage.histogram.bars[0].code,))
+    read.clear()
+    explorer.settle()
+    places = panel.places.gallery.places
+    assert places
+    assert panel.places.gallery.missing() == []
+    assert sum(region.size for region in read) <= len(places) * 64**3

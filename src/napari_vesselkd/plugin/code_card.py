@@ -22,7 +22,10 @@ from qtpy.QtWidgets import (
 
 from napari_vesselkd.plugin.parts import Fact, Fold, set_quietly
 
-DECODED = ("a grid full of it", "what one cell of it changes")
+DECODED = {
+    "image": ("reconstructed from a grid full of it", "what one cell of it changes in that"),
+    "vessel": ("segmented from a grid full of it", "what one cell of it changes in that"),
+}
 SIDE = 124  # pixels of a decoded picture
 
 
@@ -103,13 +106,17 @@ class CodeCard(QWidget):
         self._show_others(view.others)
         self.decoded.setVisible(one)
 
-    def show_decoded(self, pictures: Sequence[np.ndarray]) -> None:
-        """Show what the decoder makes of the code, (rows, columns) uint8 each; none hides them."""
-        for label, caption, picture in zip(
-            self._pictures, self._captions, [*pictures, None, None], strict=False
+    def show_decoded(self, pictures: Sequence[np.ndarray], head: str = "image") -> None:
+        """Show what the decoder makes of the code, (rows, columns) uint8 each; none hides them.
+
+        `head`: "image" where it reconstructs, "vessel" where it segments.
+        """
+        shown = [*pictures, None, None]
+        for label, caption, text, picture in zip(
+            self._pictures, self._captions, DECODED[head], shown, strict=False
         ):
             label.setVisible(picture is not None)
-            caption.setVisible(picture is not None)
+            caption.show_text(text if picture is not None else "")
             if picture is not None:
                 label.setPixmap(_pixmap(picture))
         self.waiting.show_text("" if pictures else "Decoding…")
@@ -172,6 +179,7 @@ class CodeCard(QWidget):
         self._others = [QPushButton() for _ in range(4)]
         line.addWidget(self._others_title)
         for button in self._others:
+            button.setStyleSheet("QPushButton { font-size: 11px; padding: 3px 1px; }")
             button.setToolTip("The next nearest code and its distance. Click: choose it")
             button.clicked.connect(lambda _=False, one=button: self.other_pressed.emit(one.property("code")))
             button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -183,7 +191,7 @@ class CodeCard(QWidget):
         row = QHBoxLayout(inner)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(6)
-        self._pictures, self._captions = [QLabel(), QLabel()], [Fact(text) for text in DECODED]
+        self._pictures, self._captions = [QLabel(), QLabel()], [Fact(), Fact()]
         row.addWidget(self.waiting)
         for label, caption in zip(self._pictures, self._captions, strict=True):
             label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)

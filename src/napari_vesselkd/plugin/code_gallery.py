@@ -45,7 +45,7 @@ class CodeGallery(QWidget):
         self.places: tuple[Place, ...] = ()
         self.current: int | None = None
         self._colours: tuple[str, ...] = ()
-        self._pictures: dict[int, QImage] = {}
+        self._pictures: dict[Place, QImage] = {}
         self._empty = empty
         self._hover: int | None = None
         self.setMouseTracking(True)
@@ -58,7 +58,7 @@ class CodeGallery(QWidget):
         return len(self._pictures)
 
     def show_places(self, places: Sequence[Place], colours: Sequence[str]) -> None:
-        """Show these places; pictures of places that stay where they are are kept.
+        """Show these places; pictures of places that stay are kept.
 
         Parameters
         ----------
@@ -66,13 +66,9 @@ class CodeGallery(QWidget):
         colours : sequence of str
             ``#rrggbb`` of each place's code.
         """
-        kept = {
-            at: picture
-            for at, picture in self._pictures.items()
-            if at < len(places) and places[at] == self.places[at]
-        }
-        if not kept:
-            self.current = None
+        kept = {place: self._pictures[place] for place in places if place in self._pictures}
+        current = self.places[self.current] if self.current is not None else None
+        self.current = next((at for at, place in enumerate(places) if place == current), None)
         self.places, self._colours, self._pictures = tuple(places), tuple(colours), kept
         self._hover = None
         self._fit()
@@ -83,20 +79,22 @@ class CodeGallery(QWidget):
         self._empty = text
         self.update()
 
-    def show_picture(self, index: int, picture: np.ndarray) -> None:
-        """Show the projection (rows, columns) uint8 of the place at `index`."""
+    def show_picture(self, place: Place, picture: np.ndarray) -> None:
+        """Show the projection (rows, columns) uint8 of a place, if it is still shown."""
+        if place not in self.places:
+            return
         rows, columns = picture.shape
         gray = np.ascontiguousarray(picture, dtype=np.uint8).tobytes()
         image = QImage(gray, columns, rows, columns, QImage.Format.Format_Grayscale8).copy()
-        self._pictures[index] = image
-        self.update(self.cell_rect(index))
+        self._pictures[place] = image
+        self.update(self.cell_rect(self.places.index(place)))
 
     def picture(self, index: int) -> QImage | None:
-        return self._pictures.get(index)
+        return self._pictures.get(self.places[index])
 
-    def missing(self) -> list[int]:
-        """Return the places that have no picture yet."""
-        return [index for index in range(len(self.places)) if index not in self._pictures]
+    def missing(self) -> list[Place]:
+        """Return the places that have no picture yet, in order."""
+        return [place for place in self.places if place not in self._pictures]
 
     def sizeHint(self) -> QSize:
         return QSize(300, self.height())
@@ -148,7 +146,7 @@ class CodeGallery(QWidget):
     def _paint_place(self, painter: QPainter, index: int, place: Place, box: QRect) -> None:
         side = box.width()
         frame = QRect(box.left(), box.top(), side, side)
-        picture = self._pictures.get(index)
+        picture = self._pictures.get(place)
         painter.fillRect(frame, ink(self, 0.08))
         if picture is not None:
             painter.drawImage(_fitted(picture, frame), picture)

@@ -161,14 +161,14 @@ class CodesDetails(QWidget):
         if self._decoding is not None:
             self._decoding.abandon()
         self._decoding = run(lambda: decoded_of(name, root, code, among))
-        self._decoding.done.connect(self.card.show_decoded)
+        self._decoding.done.connect(lambda found: self.card.show_decoded(found.pictures, found.head))
         self._decoding.failed.connect(self.fail)
         self._decoding.start()
 
     def _build(self) -> None:
         self.pick_button, self.clear_button = QPushButton("Pick in the viewer"), QPushButton("Choose none")
         self.pick_button.setCheckable(True)
-        self.pick_button.setToolTip("While this is on, a click on the image finds the code there")
+        self.pick_button.setToolTip("While this is on, a click on the image finds the code there (in 2D)")
         self.clear_button.setToolTip("Show all codes again")
         self.chosen_fact, self.pick_fact = Fact(), Fact()
         self.card = CodeCard()

@@ -4,6 +4,7 @@ Notation: cells are (z, y, x) on the codebook's grid; voxels are those of the le
 """
 
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,9 +59,9 @@ class PlacesFound(Report):
 
 @dataclass(frozen=True, eq=False)
 class Thumbnail(Report):
-    """The picture (rows, columns) uint8 of the place at `index`."""
+    """The picture (rows, columns) uint8 of a place."""
 
-    index: int
+    place: Place
     picture: np.ndarray
 
 
@@ -87,31 +88,50 @@ def places_of(shown: OpenMap, codes: Sequence[int], count: int) -> Iterator[Plac
         yield PlacesFound(places, found.searched)
 
 
-def thumbnails_of(shown: OpenMap, places: Sequence[Place], indices: Sequence[int]) -> Iterator[Thumbnail]:
-    """Make the pictures of some of the places: projections along z of what lies around them."""
+def thumbnails_of(shown: OpenMap, wanted: deque[Place]) -> Iterator[Thumbnail]:
+    """Make the pictures of places, projections along z of what lies around them, until none is wanted.
+
+    `wanted` may be changed meanwhile, by another thread.
+    """
     from napari_vesselkd.patterns.thumbnails import LARGEST_SIDE, thumbnail
 
     side = min(LARGEST_SIDE, THUMBNAIL_CELLS * max(shown.code_map.stride))
     window = shown.code_map.window
-    for index in indices:
-        picture = thumbnail(shown.volume, shown.code_map, places[index].cell, side, window=window)
-        yield Thumbnail(index, picture)
+    while True:
+        try:
+            place = wanted.popleft()
+        except IndexError:
+            return
+        yield Thumbnail(place, thumbnail(shown.volume, shown.code_map, place.cell, side, window=window))
 
 
-def decoded_of(name: str, root: Path | None, code: int, among: int) -> list[np.ndarray]:
-    """Return what the decoder makes of a code: a grid full of it; what one cell changes among another code.
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """What the decoder makes of a code.
 
-    Returns
-    -------
-    list of two ndarray (rows, columns) uint8
-        Projections along z, each from its smallest to its largest value: the decoder's scale is its own.
+    Attributes
+    ----------
+    head : {"image", "vessel"}
+        Whether the teacher reconstructs, or segments since it was fine-tuned.
+    pictures : tuple of two ndarray (rows, columns) uint8
+        Of a grid full of the code; of what one cell of it changes among the most used one. Projections along
+        z, each from its smallest to its largest value.
     """
-    from napari_vesselkd.patterns.decoding import decoded_code
 
-    teacher: Any = checkpoint_of(name, root).load()
-    alone = decoded_code(teacher, code)
-    change = np.abs(decoded_code(teacher, code, among) - decoded_code(teacher, among))
-    return [_stretched(_flat(alone)), _stretched(_flat(change))]
+    head: str
+    pictures: tuple[np.ndarray, np.ndarray]
+
+
+def decoded_of(name: str, root: Path | None, code: int, among: int) -> Decoded:
+    """Return what the decoder of a checkpoint makes of a code; `among` is the most used one."""
+    from napari_vesselkd.patterns.decoding import decoded_code, head_of
+
+    checkpoint = checkpoint_of(name, root)
+    teacher: Any = checkpoint.load()
+    head = head_of(checkpoint.card)
+    alone = decoded_code(teacher, code, head=head)
+    change = np.abs(decoded_code(teacher, code, among, head=head) - decoded_code(teacher, among, head=head))
+    return Decoded(head, (_stretched(_flat(alone)), _stretched(_flat(change))))
 
 
 def _flat(image: np.ndarray) -> np.ndarray:

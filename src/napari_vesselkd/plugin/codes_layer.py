@@ -111,7 +111,7 @@ class Picker:
         self._viewer.cursor.style = "crosshair" if on else "standard"
 
     def _press(self, _viewer: Any, event: Any) -> Iterator[None]:
-        if event.button != 1:
+        if event.button != 1 or self._viewer.dims.ndisplay != 2:  # in 3D a click is a line of places
             return
         began, world = np.asarray(event.pos, dtype=float), np.asarray(event.position, dtype=float)
         moved = False

@@ -1,12 +1,13 @@
 """The gallery of the places that have the chosen codes, filled lazily."""
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from napari_vesselkd.plugin.code_gallery import CodeGallery
+from napari_vesselkd.plugin.code_gallery import CodeGallery, Place
 from napari_vesselkd.plugin.codes_chosen import ChosenCodes
 from napari_vesselkd.plugin.codes_engine import OpenMap
 from napari_vesselkd.plugin.codes_finding import PlacesFound, Thumbnail, places_of, thumbnails_of
@@ -33,6 +34,8 @@ class CodesPlaces(QWidget):
         self._count = FIRST
         self._finding: Task | None = None
         self._drawing: Task | None = None
+        self._wanted: deque[Place] = deque()
+        self._asked: set[Place] = set()
         self.gallery = CodeGallery(NOTHING)
         self.more = QPushButton("More places")
         self.fact = Fact()
@@ -110,19 +113,25 @@ class CodesPlaces(QWidget):
 
     def _draw(self) -> None:
         """Make the pictures that are missing."""
-        shown, places, missing = self._shown, self.gallery.places, self.gallery.missing()
+        shown, missing = self._shown, self.gallery.missing()
         if shown is None or not missing:
             return
-        if self._drawing is not None:
-            self._drawing.abandon()
-        self._drawing = Task(lambda: thumbnails_of(shown, places, missing))
-        self._drawing.reported.connect(lambda one: self._drawn(places, one))
+        if self._drawing is not None and self._drawing.running:
+            made = self._asked - set(self._wanted)  # or being made
+            self._wanted.clear()
+            self._wanted.extend(place for place in missing if place not in made)
+            self._asked |= set(missing)
+            return
+        wanted = self._wanted = deque(missing)
+        self._asked = set(missing)
+        self._drawing = Task(lambda: thumbnails_of(shown, wanted))
+        self._drawing.reported.connect(self._drawn)
+        self._drawing.done.connect(lambda _: self._draw())
         self._drawing.failed.connect(self._failed)
         self._drawing.start()
 
-    def _drawn(self, places: Sequence[Any], one: Thumbnail) -> None:
-        if one.index < len(self.gallery.places) and self.gallery.places[one.index] == places[one.index]:
-            self.gallery.show_picture(one.index, one.picture)
+    def _drawn(self, one: Thumbnail) -> None:
+        self.gallery.show_picture(one.place, one.picture)
 
     def _show(self, places: Sequence[Any]) -> None:
         known = self._colours

@@ -77,7 +77,7 @@ class CodesRun(QWidget):
         self.timer = delayed(self, ESTIMATE_DELAY_MS, self._look_closer)
         self._connect(events)
         self._list_layers()
-        self._list_teachers()
+        self._project_opened()  # the page may be made after it
 
     # What other parts use
 

@@ -201,7 +201,7 @@ def command_line(form: CodesForm) -> str:
 def _describe_volume(form: CodesForm) -> str:
     if form.refusal or form.chosen is None:
         return form.refusal or NO_VOLUME
-    return describe_chosen(form.chosen).replace("type it below", "type it on Segment")
+    return describe_chosen(form.chosen).replace(": type it below", "")
 
 
 def _describe_teacher(teacher: TeacherChoice | None, *, looking: bool) -> str:
