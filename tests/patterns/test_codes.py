@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from coding import TINY, brute_force, card_of, scaled_image, write_teacher
+from napari_vesselkd.blocks import BlockGrid
 from napari_vesselkd.checkpoints import CheckpointRegistry, load_checkpoint, save_checkpoint
 from napari_vesselkd.errors import OutputBusyError, OutputError
 from napari_vesselkd.geometry import Region
@@ -185,6 +186,22 @@ def test_a_region_gives_what_the_whole_gives_there_and_regions_add_up(array, exp
     rest = list(map_codes(volume, path, config(teacher)))
     assert next(one for one in rest if isinstance(one, CodesDone)).resumed == 2
     assert same(whole(code_map), expected)
+
+
+@pytest.mark.parametrize("block", [64, 128, (64, 192, 64), 512])
+def test_blocks_that_are_done_are_counted_whatever_their_size(
+    quick, array, teacher, tmp_path, block, encoders
+):
+    path, volume = tmp_path / "a.codes.ome.zarr", in_memory(array)
+    list(map_codes(volume, path, config(teacher, region=":,64:,0:64")))
+    asked = Region((0, 64, 0), SHAPE)
+    reports = list(map_codes(volume, path, config(teacher, region=asked, block=block)))
+    found = [report for report in reports if isinstance(report, CodesDone)]
+    grid = BlockGrid(SHAPE, reports[0].block, (0, 0, 0), (64, 64, 64), asked)
+    finished = sum(box.target.stop[2] <= 64 for box in grid)
+    assert [report.done for report in found] == list(range(finished + 1, len(grid) + 1))
+    assert found[0].resumed == finished
+    assert encoders[1].windows == 2 * 3 * 1  # none twice, also where a block is half done
 
 
 def test_a_level_is_mapped_with_its_own_voxel_size(array, teacher, tmp_path):

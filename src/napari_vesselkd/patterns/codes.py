@@ -182,8 +182,10 @@ def _mapped(plan: CodesPlan, path: Path, focus: Focus) -> Iterator[Report]:
 
 def _blocks(work: Work, focus: Focus, began: float) -> Iterator[Report]:
     plan, target = work.plan, work.target
-    total, waiting = len(plan.grid), _missing(plan, target, focus)
-    done = resumed = _finished_blocks(plan, target)
+    finished = _finished_blocks(plan, target)
+    waiting = _missing(plan, target, finished, focus)
+    total, done = len(plan.grid), int(np.count_nonzero(finished))
+    resumed = done
     with ThreadPoolExecutor(1, "vesselkd-read") as reader:
 
         def prefetch() -> tuple[Block, Future[Floats]] | None:
@@ -217,19 +219,34 @@ def _read(work: Work, block: Block) -> Floats:
         ) from error
 
 
-def _missing(plan: CodesPlan, target: CodeOutput, focus: Focus) -> Iterator[Block]:
-    """Yield what is left to do of each block, in order."""
-    for block in blocks_in_order(plan.grid, focus):
+def _missing(
+    plan: CodesPlan, target: CodeOutput, finished: npt.NDArray[np.bool_], focus: Focus
+) -> Iterator[Block]:
+    """Yield what is left to do of each block, in order; `finished` are those with nothing left."""
+    first = plan.grid.indices_range.start
+
+    def known(block: Block) -> bool:
+        z, y, x = (i - low for i, low in zip(block.index, first, strict=True))
+        return bool(finished[z, y, x])
+
+    for block in blocks_in_order(plan.grid, focus, skip=known):
         left = target.record.missing(plan.codes.cells(block.target))
         if left is not None:
             place = plan.codes.voxels(left).intersection(block.target)
             yield block if place is None else plan.grid.part(block, place)
 
 
-def _finished_blocks(plan: CodesPlan, target: CodeOutput) -> int:
-    if target.record.share_done(plan.asked) == 0:  # a new output: no need to go through 10^5 blocks
-        return 0
-    return sum(target.record.missing(plan.codes.cells(block.target)) is None for block in plan.grid)
+def _finished_blocks(plan: CodesPlan, target: CodeOutput) -> npt.NDArray[np.bool_]:
+    """Return which blocks of the grid, (z, y, x), are done; all at once, as there may be 10^6."""
+    marked = target.record.cells(plan.asked)
+    done: npt.NDArray[np.bool_] = target.record.done[marked.slices] != 0
+    for axis, (low, high) in enumerate(
+        zip(plan.grid.indices_range.start, plan.grid.indices_range.stop, strict=True)
+    ):
+        per_block = plan.grid.core[axis] // plan.codes.unit[axis]
+        edges = np.maximum(np.arange(low, high) * per_block - marked.start[axis], 0)
+        done = np.logical_and.reduceat(done, edges, axis=axis)
+    return done
 
 
 def _of_project(project: Project, config: CodesConfig) -> tuple[Checkpoint | None, CodesConfig]:
