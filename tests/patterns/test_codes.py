@@ -27,7 +27,7 @@ from napari_vesselkd.patterns.encoder import CodeEncoder
 from napari_vesselkd.patterns.grid import grid_of
 from napari_vesselkd.patterns.reports import CodesDone, CodesFinished
 from napari_vesselkd.reports import Notice
-from napari_vesselkd.volume import Volume, volume_from_arrays, write_multiscale
+from napari_vesselkd.volume import Volume, create_multiscale, volume_from_arrays, write_multiscale
 from segmenting import in_memory, structured
 
 SHAPE = (40, 150, 70)  # 2, 5 and 3 cells
@@ -282,6 +282,25 @@ def test_what_is_held_at_once_does_not_grow_with_the_volume(quick, monkeypatch, 
         largest[count] = max(found)
         assert len(found) <= blocks == 4 * count
     assert largest[3] == largest[6] <= (128 + 48) ** 3
+
+
+def test_the_first_codes_of_a_volume_of_400_gb_need_few_reads(quick, teacher, tmp_path, monkeypatch):
+    source, path, read, reads = tmp_path / "in.ome.zarr", tmp_path / "a.codes.ome.zarr", Volume.read, []
+    create_multiscale(source, (5848,) * 3, np.uint16, voxel_size_um=(1, 1, 1), chunk=(64, 64, 64), levels=1)
+
+    def counted(self, region, level=0):
+        reads.append(region.size)
+        return read(self, region, level)
+
+    monkeypatch.setattr(Volume, "read", counted)
+    middle = Region((2900, 2900, 2900), (2901, 3000, 3000))
+    run = map_codes(source, path, config(teacher), focus=middle)
+    first = next(report for report in run if isinstance(report, CodesDone))
+    run.close()
+    assert first.total == 92**3
+    assert first.region.intersection(middle) is not None
+    assert len(reads) <= 27 + 150 + 2  # what it is recognised by, its intensity, and this block and the next
+    assert sum(reads) < 5e6
 
 
 def test_what_is_looked_at_comes_first(quick, array, teacher, tmp_path):
