@@ -1,4 +1,4 @@
-"""What the codes of a block say about whether a person should look at it: artefacts, rare and far patterns."""
+"""What the codes of a block say about whether a person should look at it: artefacts, rare, far patterns."""
 
 from __future__ import annotations
 
