@@ -1,6 +1,7 @@
 """How likely it is that a vessel goes on across a gap: what is measured, and the weights it is judged by.
 
-A logistic model: ``p = 1 / (1 + exp(-(w . f + w0)))``. The weights are fitted by
+A logistic model: ``p = 1 / (1 + exp(-(w . t + w0)))`` with t the features and their products. The weights
+(`gap_weights`) are fitted by
 ``benchmarks/bench_proofreading_tools.py --fit`` on phantoms with planted gaps, spurs and false pieces, none
 of which the benchmark judges on.
 """
@@ -13,6 +14,9 @@ from dataclasses import astuple, dataclass, fields
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
+
+from napari_vesselkd.proofreading.tools.gap_weights import BY_SHAPE, WITH_IMAGE
 
 
 @dataclass(frozen=True)
@@ -64,13 +68,17 @@ class GapFeatures:
         """Return features from their values in order."""
         return cls(**dict(zip(NAMES, values, strict=True)))
 
-    def as_array(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    def as_array(self) -> npt.NDArray[np.float64]:
         return np.array(astuple(self), np.float64)
 
 
 NAMES = tuple(field.name for field in fields(GapFeatures))
-WITH_IMAGE = (0.0,) * len(NAMES) + (0.0,)  # the last is w0
-BY_SHAPE = (0.0,) * len(NAMES) + (0.0,)
+
+
+def terms(features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return what the model weighs: the features (..., F) and all products of two of them."""
+    one, other = np.triu_indices(features.shape[-1])
+    return np.concatenate([features, features[..., one] * features[..., other]], axis=-1)
 
 
 def belief(features: GapFeatures, *, seen: bool) -> float:
@@ -83,4 +91,5 @@ def belief(features: GapFeatures, *, seen: bool) -> float:
         Whether there is an image or a probability.
     """
     weights = np.array(WITH_IMAGE if seen else BY_SHAPE)
-    return 1 / (1 + math.exp(-float(np.clip(weights[:-1] @ features.as_array() + weights[-1], -30, 30))))
+    value = float(weights[:-1] @ terms(features.as_array()) + weights[-1])
+    return 1 / (1 + math.exp(-float(np.clip(value, -30, 30))))
