@@ -366,3 +366,29 @@ def test_of_a_virtual_volume_of_400_gb_only_the_view_is_mapped(viewer, explorer,
     assert places
     assert panel.places.gallery.missing() == []
     assert sum(region.size for region in read) <= len(places) * 64**3
+
+
+def test_the_page_fits_a_dock_350_pixels_wide(viewer, mapped, mapped_layer, labels):
+    panel = mapped.panel
+    for fold in (panel.map_fold, panel.meaning_fold, panel.compare_fold):
+        fold.header.setChecked(True)
+    mapped.click(panel.meaning.describe_button)
+    mapped.click(panel.details.pick_button)
+    mapped.settle()
+    mapped.click_voxel(mapped_layer, 40, 100)
+    panel.details.card.decoded.header.setChecked(True)
+    panel.noting.say(panel.chosen.codes, name="a name that is rather long for a code", artefact=True)
+    mapped.settle()
+    area = mapped.dock.area
+    assert area.widget().minimumSizeHint().width() <= area.viewport().width()
+    assert panel.width() <= area.viewport().width()
+
+
+def test_the_page_is_the_second_one_of_look(viewer, dock, qtbot, lines_path):
+    dock.show_tab("Look")
+    qtbot.mouseClick(dock.look.page.button("Codes"), LEFT)
+    panel = dock.look.codes
+    assert panel.isVisible()
+    viewer.open(str(lines_path), plugin=PLUGIN)
+    qtbot.waitUntil(lambda: panel.idle and panel.run.form.run.isEnabled(), timeout=60_000)
+    assert "cells in" in panel.run.form.estimate.text()

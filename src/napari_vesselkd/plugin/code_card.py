@@ -23,8 +23,8 @@ from qtpy.QtWidgets import (
 from napari_vesselkd.plugin.parts import Fact, Fold, set_quietly
 
 DECODED = {
-    "image": ("reconstructed from a grid full of it", "what one cell of it changes in that"),
-    "vessel": ("segmented from a grid full of it", "what one cell of it changes in that"),
+    "image": "reconstructed from a grid full of it",
+    "vessel": "vessels from a grid full of it",
 }
 SIDE = 124  # pixels of a decoded picture
 
@@ -106,15 +106,15 @@ class CodeCard(QWidget):
         self._show_others(view.others)
         self.decoded.setVisible(one)
 
-    def show_decoded(self, pictures: Sequence[np.ndarray], head: str = "image") -> None:
+    def show_decoded(self, pictures: Sequence[np.ndarray], head: str = "image", change: float = 0.0) -> None:
         """Show what the decoder makes of the code, (rows, columns) uint8 each; none hides them.
 
-        `head`: "image" where it reconstructs, "vessel" where it segments.
+        `head`: "image" where it reconstructs, "vessel" where it segments; `change`: what the second picture
+        shows at most.
         """
         shown = [*pictures, None, None]
-        for label, caption, text, picture in zip(
-            self._pictures, self._captions, DECODED[head], shown, strict=False
-        ):
+        texts = (DECODED[head], f"one cell among the most used code changes up to {change:.2g}")
+        for label, caption, text, picture in zip(self._pictures, self._captions, texts, shown, strict=False):
             label.setVisible(picture is not None)
             caption.show_text(text if picture is not None else "")
             if picture is not None:

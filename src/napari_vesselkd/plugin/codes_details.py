@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from napari_vesselkd.plugin.code_card import CardView, CodeCard
 from napari_vesselkd.plugin.codes_chosen import ChosenCodes
 from napari_vesselkd.plugin.codes_engine import OpenMap
-from napari_vesselkd.plugin.codes_finding import CodeReader, Found, decoded_of
+from napari_vesselkd.plugin.codes_finding import CodeReader, Decoded, Found, decoded_of
 from napari_vesselkd.plugin.codes_layer import Picker, voxel_at
 from napari_vesselkd.plugin.codes_noting import CodeNoting
 from napari_vesselkd.plugin.codes_run import CodesRun
@@ -161,9 +161,12 @@ class CodesDetails(QWidget):
         if self._decoding is not None:
             self._decoding.abandon()
         self._decoding = run(lambda: decoded_of(name, root, code, among))
-        self._decoding.done.connect(lambda found: self.card.show_decoded(found.pictures, found.head))
+        self._decoding.done.connect(self._decoded)
         self._decoding.failed.connect(self.fail)
         self._decoding.start()
+
+    def _decoded(self, found: Decoded) -> None:
+        self.card.show_decoded(found.pictures, found.head, found.change)
 
     def _build(self) -> None:
         self.pick_button, self.clear_button = QPushButton("Pick in the viewer"), QPushButton("Choose none")

@@ -17,7 +17,7 @@ from napari_vesselkd.errors import RegionError
 from napari_vesselkd.geometry import Region, Shape, as_shape
 from napari_vesselkd.plugin.code_gallery import Place
 from napari_vesselkd.plugin.codes_engine import OpenMap, checkpoint_of
-from napari_vesselkd.reports import Report
+from napari_vesselkd.reports import Progress, Report
 
 if TYPE_CHECKING:
     from napari_vesselkd.patterns.codebook_map import CodebookMap
@@ -65,11 +65,11 @@ class Thumbnail(Report):
     picture: np.ndarray
 
 
-def usage_of(shown: OpenMap, cells: Region | None, where: Any = None) -> "Usage":
+def usage_of(shown: OpenMap, cells: Region | None, where: Any = None) -> "Iterator[Progress | Usage]":
     """Count the codes in `cells`, or everywhere; only where the labels `where` have a vessel, if given."""
-    from napari_vesselkd.patterns.usage import usage
+    from napari_vesselkd.patterns.usage import counting
 
-    return usage(shown.code_map, cells, where)
+    yield from counting(shown.code_map, cells, where)
 
 
 def plane_of(name: str, root: Path | None) -> "CodebookMap":
@@ -113,12 +113,15 @@ class Decoded:
     ----------
     head : {"image", "vessel"}
         Whether the teacher reconstructs, or segments since it was fine-tuned.
+    change : float
+        The largest that one cell changes: the pictures do not show how much it is.
     pictures : tuple of two ndarray (rows, columns) uint8
         Of a grid full of the code; of what one cell of it changes among the most used one. Projections along
         z, each from its smallest to its largest value.
     """
 
     head: str
+    change: float
     pictures: tuple[np.ndarray, np.ndarray]
 
 
@@ -131,7 +134,7 @@ def decoded_of(name: str, root: Path | None, code: int, among: int) -> Decoded:
     head = head_of(checkpoint.card)
     alone = decoded_code(teacher, code, head=head)
     change = np.abs(decoded_code(teacher, code, among, head=head) - decoded_code(teacher, among, head=head))
-    return Decoded(head, (_stretched(_flat(alone)), _stretched(_flat(change))))
+    return Decoded(head, float(change.max()), (_stretched(_flat(alone)), _stretched(_flat(change))))
 
 
 def _flat(image: np.ndarray) -> np.ndarray:

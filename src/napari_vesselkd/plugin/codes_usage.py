@@ -1,5 +1,6 @@
 """How often codes are used, and how they lie to each other: the histogram and the plane of the Codes page."""
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,8 @@ from napari_vesselkd.plugin.codes_finding import usage_of
 from napari_vesselkd.plugin.codes_text import BY_NUMBER, BY_USE, bars_of, describe_usage
 from napari_vesselkd.plugin.failure import Failure
 from napari_vesselkd.plugin.parts import Choice, Fact, labelled
-from napari_vesselkd.plugin.workers import Task, delayed, run
+from napari_vesselkd.plugin.workers import Task, delayed
+from napari_vesselkd.reports import Progress
 
 if TYPE_CHECKING:
     from napari_vesselkd.patterns.codebook_map import CodebookMap
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 EVERYWHERE, IN_VIEW, VESSELS = "Everywhere", "In view", "Vessels"
 WHERE = {EVERYWHERE: "here", IN_VIEW: "in view", VESSELS: "with vessels"}
 DELAY_MS = 400
+REST = 5  # times as long as the last count took
+SLOW_SECONDS = 1.0
 
 
 class CodesUsage(QWidget):
@@ -59,6 +63,7 @@ class CodesUsage(QWidget):
         self._names: Sequence[str] = ()
         self._fractions: np.ndarray | None = None
         self._task: Task | None = None
+        self._counting, self._began, self._seconds = "", 0.0, 0.0
         self.timer = delayed(self, DELAY_MS, self._count)
         self._build()
         for view_ in (self.histogram, self.plot):
@@ -91,9 +96,9 @@ class CodesUsage(QWidget):
         self._paint()
 
     def grown(self) -> None:
-        """Count again soon: more of the map is computed."""
+        """Count again soon: more of the map is computed. A large map is counted less often."""
         if not self.timer.isActive():
-            self.timer.start(DELAY_MS)
+            self.timer.start(max(DELAY_MS, round(REST * 1000 * self._seconds)))
 
     def view_moved(self) -> None:
         if self.where.chosen == IN_VIEW:
@@ -115,14 +120,18 @@ class CodesUsage(QWidget):
         if shown is None:
             return
         if self._task is not None and self._task.running:
-            self.timer.start(DELAY_MS)
-            return
+            if where == self._counting:
+                self.timer.start(DELAY_MS)
+                return
+            self._task.abandon()
         labels = self._vessels() if where == VESSELS else None
         cells = self._view() if where == IN_VIEW else None
         if where == VESSELS and labels is None:
             self.fact.show_text("No layer of labels lies over this volume: segment it first", problem=True)
             return
-        self._task = run(lambda: usage_of(shown, cells, labels))
+        self._counting, self._began = where, time.perf_counter()
+        self._task = Task(lambda: usage_of(shown, cells, labels))
+        self._task.reported.connect(self._receive)
         self._task.done.connect(lambda usage: self._take(shown, usage))
         self._task.failed.connect(self._failed)
         self._task.start()
@@ -130,9 +139,14 @@ class CodesUsage(QWidget):
     def _take(self, shown: OpenMap, usage: "Usage") -> None:
         if shown is not self._shown:
             return
+        self._seconds = time.perf_counter() - self._began
         self.usage = usage
         self._paint()
         self.counted.emit()
+
+    def _receive(self, report: Any) -> None:
+        if isinstance(report, Progress) and report.seconds > SLOW_SECONDS:
+            self.fact.show_text(f"Counting… {report.done / max(1, report.total):.0%}")
 
     def _failed(self, failure: Failure) -> None:
         self.fact.show_text(f"{failure.headline} {failure.remedy}".strip(), problem=True)
