@@ -246,3 +246,59 @@ def test_painted_labels_show_at_once(viewer, look, layer, image, qtbot):
     labels.paint((look.form.centre.value(), 20, 20), 1)
     qtbot.wait(50)
     assert wait_for_picture(look, qtbot).over[20, 20] == 1
+
+
+def test_the_pages_of_the_tab_change_places(dock, look, qtbot):
+    qtbot.mouseClick(dock.look.page.button("Codes"), LEFT)
+    assert dock.look.codes.isVisible()
+    assert not look.isVisible()
+    qtbot.mouseClick(dock.look.page.button("Projections"), LEFT)
+    assert look.isVisible()
+    assert not dock.look.codes.isVisible()
+
+
+def test_nothing_is_projected_while_nobody_looks(viewer, dock, look, layer, qtbot):
+    qtbot.mouseClick(dock.look.page.button("Codes"), LEFT)
+    before = look.projection
+    viewer.dims.set_current_step(0, 70)
+    qtbot.wait(400)
+    assert look.projection is before
+    qtbot.mouseClick(dock.look.page.button("Projections"), LEFT)
+    qtbot.waitUntil(lambda: look.projection is not before and look.settled, timeout=10_000)
+
+
+@pytest.mark.parametrize("kind", ["numpy", "dask", "multiscale", "float with NaN", "2d", "4d"])
+def test_layers_of_every_kind_are_projected(viewer, look, image, qtbot, kind):
+    expected = image
+    if kind == "numpy":
+        viewer.add_image(image)
+    elif kind == "dask":
+        import dask.array as da
+
+        viewer.add_image(da.from_array(image, chunks=(16, 32, 32)))
+    elif kind == "multiscale":
+        viewer.add_image([image, image[::2, ::2, ::2]], multiscale=True)
+    elif kind == "float with NaN":
+        expected = image.astype(np.float32)
+        expected[:5] = np.nan
+        viewer.add_image(expected, contrast_limits=(0, 60000))
+    elif kind == "2d":
+        expected = image[:1]
+        viewer.add_image(image[0])
+    else:
+        viewer.add_image(np.stack([image // 2, image]))
+        viewer.dims.set_current_step(0, 1)
+    look.form.region.choice.button("Whole").click()
+    look.form.thickness.setValue(0)
+    qtbot.wait(200)
+    np.testing.assert_array_equal(wait_for_picture(look, qtbot).gray, np.nanmax(expected, axis=0))
+    assert look.crop_button.isEnabled() == (kind != "2d")
+
+
+def test_a_slab_at_the_border_keeps_its_thickness(look, layer, image, qtbot):
+    look.form.thickness.setValue(9)
+    for centre, start in ((0, 0), (79, 71)):
+        look.form.centre.setValue(centre)
+        shown = wait_for_picture(look, qtbot)
+        assert (shown.region.start[0], shown.region.stop[0]) == (start, start + 9)
+        np.testing.assert_array_equal(shown.gray, image[start : start + 9].max(axis=0))

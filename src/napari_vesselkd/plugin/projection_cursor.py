@@ -18,7 +18,7 @@ from napari_vesselkd.plugin.workers import delayed
 
 CURSOR = "vesselkd: cursor"
 DELAY_MS = 40
-SIZE = 15.0  # pixels of the mark on the canvas
+SIZE = 19.0  # pixels of the mark on the canvas
 COLOUR = "#ffd54a"
 
 
@@ -118,7 +118,7 @@ class ViewerCursor(QObject):
             self._timer.start()
 
     def _show_mark(self, layer: Any, voxel: Shape) -> None:
-        """Put a cross at the place; the layer that was selected stays selected.
+        """Put a ring around the place; the layer that was selected stays selected.
 
         The mark has the voxels of `layer`: with others the viewer's slider would get another step.
         """
@@ -135,11 +135,11 @@ class ViewerCursor(QObject):
         self._mark = self._viewer.add_points(
             place,
             name=CURSOR,
-            symbol="ring",
+            symbol="disc",
             size=1.0,
-            face_color=COLOUR,
+            face_color="transparent",
             border_color=COLOUR,
-            border_width=0.1,
+            border_width=0.15,
             canvas_size_limits=(SIZE, SIZE),
             **where,
         )

@@ -57,6 +57,7 @@ class LayerChooser(QWidget):
         self._build()
         events.layers_changed.connect(self.list_layers)
         events.layer_moved.connect(self._choose)
+        events.view_moved.connect(self._view_moved)
         self.volume.currentIndexChanged.connect(self._choose)
         self.overlay.currentIndexChanged.connect(self._choose_overlay)
 
@@ -105,6 +106,11 @@ class LayerChooser(QWidget):
         self._watch(None)
         self._follow_data(None)
         self.layer = None
+
+    def _view_moved(self) -> None:
+        """Take another time point or channel, where the layer has sliders for them."""
+        if self.layer is not None and self.layer.ndim > 3:
+            self._choose()
 
     def _choose(self, _index: int = 0) -> None:
         """Take the layer that is chosen; where nothing of it is new, what was read of it stays."""

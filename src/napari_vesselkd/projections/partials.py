@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 How = Literal["max", "min", "mean"]
+JOINED_VOXELS = 2**23  # so long as a block and its depths fit 32 MB
 HOWS: tuple[How, ...] = ("max", "min", "mean")
 
 
@@ -76,13 +77,40 @@ def merge(result: Partial, piece: Partial, offset: int, how: How) -> None:
 def _extreme(block: npt.NDArray[Any], at: int, how: How) -> tuple[npt.NDArray[Any], npt.NDArray[np.int32]]:
     """Return the extreme values and where they are first.
 
-    numpy's argmax is slow along the axes that are not the last one; comparing slice by slice is not.
+    numpy's argmax is slow along the axes that are not the last one. Values of up to 16 bits are joined with
+    their depth into one number whose maximum gives both; others are compared slice by slice.
     """
+    length = block.shape[at]
+    if length == 1:
+        values = np.take(block, 0, axis=at)
+        return values, np.zeros(values.shape, np.int32)
+    if (
+        block.dtype.kind in "bu"
+        and block.dtype.itemsize <= 2
+        and block.size <= JOINED_VOXELS
+        and length < 2**16
+    ):
+        return _joined(block, at, how)
     if at == block.ndim - 1:
         depth = (block.argmax if how == "max" else block.argmin)(axis=at)
         values = np.take_along_axis(block, depth[..., None], axis=at)[..., 0]
         return values, depth.astype(np.int32)
-    layers = np.moveaxis(block, at, 0)
+    return _compared(np.moveaxis(block, at, 0), how)
+
+
+def _joined(block: npt.NDArray[Any], at: int, how: How) -> tuple[npt.NDArray[Any], npt.NDArray[np.int32]]:
+    length = block.shape[at]
+    order = np.arange(length, dtype=np.uint32)
+    order = order[::-1] if how == "max" else order
+    joined = block.astype(np.uint32)
+    joined <<= np.uint32(16)
+    joined |= order.reshape([length if axis == at else 1 for axis in range(block.ndim)])
+    best = (np.maximum if how == "max" else np.minimum).reduce(joined, axis=at)
+    depth = (best & np.uint32(0xFFFF)).astype(np.int32)
+    return (best >> np.uint32(16)).astype(block.dtype), length - 1 - depth if how == "max" else depth
+
+
+def _compared(layers: npt.NDArray[Any], how: How) -> tuple[npt.NDArray[Any], npt.NDArray[np.int32]]:
     values = layers[0].copy()
     depth = np.zeros(values.shape, np.int32)
     better = np.empty(values.shape, bool)
