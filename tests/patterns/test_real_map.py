@@ -21,8 +21,8 @@ from napari_vesselkd.patterns.usage import compare_usage, usage
 from napari_vesselkd.volume import open_volume, write_multiscale
 from segmenting import structured
 
-SHAPE = (70, 200, 170)
-CELLS = (3, 7, 6)
+SHAPE = (40, 120, 100)
+CELLS = (2, 4, 4)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_usage_and_its_difference_are_those_of_the_stored_codes(folder):
     found = usage(code_map)
     np.testing.assert_array_equal(found.counts, np.bincount(stored.ravel(), minlength=17)[1:])
     assert found.computed == 1.0
-    left, right = Region((0, 0, 0), (3, 7, 3)), Region((0, 0, 3), CELLS)
+    left, right = Region((0, 0, 0), (2, 4, 2)), Region((0, 0, 2), CELLS)
     difference = compare_usage(usage(code_map, left), usage(code_map, right))
     assert 0 <= difference.jensen_shannon <= 1
     assert compare_usage(found, found).jensen_shannon == 0
@@ -68,11 +68,11 @@ def test_places_are_sorted_kept_and_the_map_stays_readable(folder, volume):
     code_map = map_of(folder)
     stored, distance = np.asarray(code_map.codes[...]), np.asarray(code_map.distance[...], np.float32)
     code = int(usage(code_map).counts.argmax())
-    found = last_of(find_places(code_map, [code], 10)).places
-    np.testing.assert_array_equal([one.distance for one in found], np.sort(distance[stored == code + 1])[:10])
+    found = last_of(find_places(code_map, [code], 5)).places
+    np.testing.assert_array_equal([one.distance for one in found], np.sort(distance[stored == code + 1])[:5])
     assert (code_map.path / FILE).is_file()
     again = map_of(folder)
-    assert last_of(find_places(again, [code], 10)).places == found
+    assert last_of(find_places(again, [code], 5)).places == found
     picture = thumbnail(again.volume_at(volume), again, found[0].cell, 96, "z", window=again.window)
     assert picture.shape == (96, 96)
     assert picture.max() > 100
@@ -95,7 +95,7 @@ def test_codes_are_described_and_the_artefacts_become_a_mask(folder, volume, tmp
     notes = CodeNotes.load(tmp_path, code_map.sha256)
     code = int(np.argmax(table.cells))
     notes.set(code, artefact=True)
-    region = Region((10, 20, 30), (70, 101, 170))
+    region = Region((10, 20, 30), (40, 101, 100))
     np.testing.assert_array_equal(
         artefact_mask(code_map, notes, region), (under == code + 1)[region.slices].astype(np.uint8)
     )
