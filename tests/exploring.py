@@ -5,7 +5,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
-from napari_vesselkd.plugin.codes_panel import CodesPanel
+from napari_vesselkd.plugin.codes.panel import CodesPanel
 from napari_vesselkd.plugin.parts import style_sheet
 from napari_vesselkd.plugin.segment_state import Phase
 from napari_vesselkd.plugin.segment_tab import SegmentTab

@@ -47,7 +47,7 @@ class LookTab(QWidget):
         """Bring one page to the front."""
         self.page.choose(name)
         if name == CODES and self.codes is None:
-            from napari_vesselkd.plugin.codes_panel import CodesPanel
+            from napari_vesselkd.plugin.codes.panel import CodesPanel
 
             self.codes = CodesPanel(*self._made_of)
             self.layout().addWidget(self.codes)

@@ -6,10 +6,10 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from napari_vesselkd.patterns.notes import stable_colour
-from napari_vesselkd.plugin.code_gallery import CodeGallery, Place
-from napari_vesselkd.plugin.code_map_view import CodebookPlot
-from napari_vesselkd.plugin.code_usage_view import Bar, CodeHistogram, scale_marks
-from napari_vesselkd.plugin.codes_colours import colours_of, layer_colours, ramp_colour, rgba
+from napari_vesselkd.plugin.codes.colours import colours_of, layer_colours, ramp_colour, rgba
+from napari_vesselkd.plugin.codes.gallery import CodeGallery, Place
+from napari_vesselkd.plugin.codes.histogram import Bar, CodeHistogram, scale_marks
+from napari_vesselkd.plugin.codes.plane_view import CodebookPlot
 
 LEFT = Qt.MouseButton.LeftButton
 CTRL = Qt.KeyboardModifier.ControlModifier

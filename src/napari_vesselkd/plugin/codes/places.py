@@ -7,10 +7,10 @@ from typing import Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from napari_vesselkd.plugin.code_gallery import CodeGallery, Place
-from napari_vesselkd.plugin.codes_chosen import ChosenCodes
-from napari_vesselkd.plugin.codes_engine import OpenMap
-from napari_vesselkd.plugin.codes_finding import PlacesFound, Thumbnail, places_of, thumbnails_of
+from napari_vesselkd.plugin.codes.chosen import ChosenCodes
+from napari_vesselkd.plugin.codes.engine import OpenMap
+from napari_vesselkd.plugin.codes.finding import PlacesFound, Thumbnail, places_of, thumbnails_of
+from napari_vesselkd.plugin.codes.gallery import CodeGallery, Place
 from napari_vesselkd.plugin.failure import Failure
 from napari_vesselkd.plugin.parts import Fact, labelled
 from napari_vesselkd.plugin.workers import Task, delayed

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from napari_vesselkd.errors import SourceNotFoundError, VesselKDError
 from napari_vesselkd.geometry import Region, Shape, as_shape
 from napari_vesselkd.patterns.notes import CodeNotes
-from napari_vesselkd.plugin.codes_state import CodesForm, TeacherChoice
+from napari_vesselkd.plugin.codes.state import CodesForm, TeacherChoice
 from napari_vesselkd.plugin.live_level import LiveLevel
 from napari_vesselkd.plugin.progress_text import duration
 from napari_vesselkd.plugin.segment_state import Estimate

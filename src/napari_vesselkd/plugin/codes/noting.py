@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_vesselkd.plugin.codes_colours import colours_of
-from napari_vesselkd.plugin.codes_engine import OpenMap
+from napari_vesselkd.plugin.codes.colours import colours_of
+from napari_vesselkd.plugin.codes.engine import OpenMap
 from napari_vesselkd.plugin.workers import Task, run
 
 if TYPE_CHECKING:

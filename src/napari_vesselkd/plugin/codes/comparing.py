@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_vesselkd.plugin.codes_engine import OpenMap
-from napari_vesselkd.plugin.codes_state import ENDING
+from napari_vesselkd.plugin.codes.engine import OpenMap
+from napari_vesselkd.plugin.codes.state import ENDING
 from napari_vesselkd.plugin.live_level import LiveLevel
 from napari_vesselkd.reports import Report
 

@@ -8,10 +8,10 @@ import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_vesselkd.plugin.code_table_view import CodeTableView, Column
-from napari_vesselkd.plugin.codes_chosen import ChosenCodes
-from napari_vesselkd.plugin.codes_engine import OpenMap
-from napari_vesselkd.plugin.codes_noting import CodeNoting
+from napari_vesselkd.plugin.codes.chosen import ChosenCodes
+from napari_vesselkd.plugin.codes.engine import OpenMap
+from napari_vesselkd.plugin.codes.noting import CodeNoting
+from napari_vesselkd.plugin.codes.table_view import CodeTableView, Column
 from napari_vesselkd.plugin.failure import Failure
 from napari_vesselkd.plugin.parts import Fact
 from napari_vesselkd.plugin.progress_text import describe_progress_of

@@ -16,7 +16,7 @@ from exploring import CODE_MAP
 from napari_vesselkd.checkpoints import CheckpointRegistry
 from napari_vesselkd.patterns.code_map import CodeMap
 from napari_vesselkd.patterns.notes import CodeNotes
-from napari_vesselkd.plugin.codes_colours import rgba
+from napari_vesselkd.plugin.codes.colours import rgba
 from napari_vesselkd.plugin.segment_state import Phase
 from napari_vesselkd.project import Project
 from napari_vesselkd.volume import Volume, create_multiscale, open_volume, write_multiscale

@@ -10,7 +10,7 @@ from qtpy.QtGui import QColor, QImage, QPainter, QPen
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_vesselkd.geometry import Shape
-from napari_vesselkd.plugin.code_painting import begin, ink, paint_empty
+from napari_vesselkd.plugin.codes.painting import begin, ink, paint_empty
 
 SIDE = 70  # pixels that a picture has about
 GAP, TEXT = 4, 15

@@ -13,13 +13,13 @@ from qtpy.QtWidgets import QFileDialog, QPushButton, QVBoxLayout, QWidget
 
 from napari_vesselkd.errors import VesselKDError
 from napari_vesselkd.geometry import Region, Shape, as_shape
-from napari_vesselkd.plugin.codes_chosen import ChosenCodes
-from napari_vesselkd.plugin.codes_compare import CodesCompare
-from napari_vesselkd.plugin.codes_comparing import ChangedCells, MarkedCells
-from napari_vesselkd.plugin.codes_details import CodesDetails
-from napari_vesselkd.plugin.codes_engine import OpenMap
-from napari_vesselkd.plugin.codes_finding import plane_of
-from napari_vesselkd.plugin.codes_layer import (
+from napari_vesselkd.plugin.codes.chosen import ChosenCodes
+from napari_vesselkd.plugin.codes.compare import CodesCompare
+from napari_vesselkd.plugin.codes.comparing import ChangedCells, MarkedCells
+from napari_vesselkd.plugin.codes.details import CodesDetails
+from napari_vesselkd.plugin.codes.engine import OpenMap
+from napari_vesselkd.plugin.codes.finding import plane_of
+from napari_vesselkd.plugin.codes.layer import (
     ARTEFACTS,
     CHANGED,
     colour_codes,
@@ -27,12 +27,12 @@ from napari_vesselkd.plugin.codes_layer import (
     show_codes,
     show_marked,
 )
-from napari_vesselkd.plugin.codes_meaning import CodesMeaning, rows_of
-from napari_vesselkd.plugin.codes_noting import CodeNoting
-from napari_vesselkd.plugin.codes_places import CodesPlaces
-from napari_vesselkd.plugin.codes_run import CodesRun
-from napari_vesselkd.plugin.codes_saving import save_views
-from napari_vesselkd.plugin.codes_usage import CodesUsage
+from napari_vesselkd.plugin.codes.meaning import CodesMeaning, rows_of
+from napari_vesselkd.plugin.codes.noting import CodeNoting
+from napari_vesselkd.plugin.codes.places import CodesPlaces
+from napari_vesselkd.plugin.codes.run import CodesRun
+from napari_vesselkd.plugin.codes.saving import save_views
+from napari_vesselkd.plugin.codes.usage import CodesUsage
 from napari_vesselkd.plugin.failure import describe_failure
 from napari_vesselkd.plugin.layers import find_layer, labels_volume, shown_by
 from napari_vesselkd.plugin.live_level import LiveLevel

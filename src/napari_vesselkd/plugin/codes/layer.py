@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_vesselkd.plugin.codes_colours import layer_colours
-from napari_vesselkd.plugin.codes_engine import OpenMap
+from napari_vesselkd.plugin.codes.colours import layer_colours
+from napari_vesselkd.plugin.codes.engine import OpenMap
 from napari_vesselkd.plugin.layers import KEY, Shown, find_layer, transform_like
 from napari_vesselkd.plugin.live_level import FlatView, LiveLevel
 from napari_vesselkd.plugin.rescaling import place_level

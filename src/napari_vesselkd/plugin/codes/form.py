@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_vesselkd.plugin.codes_state import CodesPicture, TeacherChoice
+from napari_vesselkd.plugin.codes.state import CodesPicture, TeacherChoice
 from napari_vesselkd.plugin.parts import (
     PRIMARY,
     Copyable,

@@ -10,16 +10,16 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_vesselkd.errors import VesselKDError
 from napari_vesselkd.geometry import Region, as_shape
-from napari_vesselkd.plugin import codes_form
 from napari_vesselkd.plugin.chosen_volume import Chosen
-from napari_vesselkd.plugin.codes_engine import (
+from napari_vesselkd.plugin.codes import form as codes_form
+from napari_vesselkd.plugin.codes.engine import (
     OpenMap,
     estimate_codes,
     open_map,
     stream_codes,
     teachers_at_hand,
 )
-from napari_vesselkd.plugin.codes_state import CodesForm, TeacherChoice, draw_codes
+from napari_vesselkd.plugin.codes.state import CodesForm, TeacherChoice, draw_codes
 from napari_vesselkd.plugin.failure import Failure
 from napari_vesselkd.plugin.layers import (
     LayerVolume,

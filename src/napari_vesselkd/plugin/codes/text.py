@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_vesselkd.plugin.code_usage_view import Bar
-from napari_vesselkd.plugin.codes_finding import Found
+from napari_vesselkd.plugin.codes.finding import Found
+from napari_vesselkd.plugin.codes.histogram import Bar
 from napari_vesselkd.plugin.visible import describe_count
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QPainter, QPen
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-from napari_vesselkd.plugin.code_painting import DRAG, adds, begin, ink, paint_empty
-from napari_vesselkd.plugin.code_usage_view import Bar
+from napari_vesselkd.plugin.codes.histogram import Bar
+from napari_vesselkd.plugin.codes.painting import DRAG, adds, begin, ink, paint_empty
 
 HEIGHT = 220
 MARGIN, BELOW, ABOVE = 14, 18, 18

@@ -7,14 +7,14 @@ import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_vesselkd.plugin.code_card import CardView, CodeCard
-from napari_vesselkd.plugin.codes_chosen import ChosenCodes
-from napari_vesselkd.plugin.codes_engine import OpenMap
-from napari_vesselkd.plugin.codes_finding import CodeReader, Decoded, Found, decoded_of
-from napari_vesselkd.plugin.codes_layer import Picker, voxel_at
-from napari_vesselkd.plugin.codes_noting import CodeNoting
-from napari_vesselkd.plugin.codes_run import CodesRun
-from napari_vesselkd.plugin.codes_text import describe_chosen, describe_code, describe_found
+from napari_vesselkd.plugin.codes.card import CardView, CodeCard
+from napari_vesselkd.plugin.codes.chosen import ChosenCodes
+from napari_vesselkd.plugin.codes.engine import OpenMap
+from napari_vesselkd.plugin.codes.finding import CodeReader, Decoded, Found, decoded_of
+from napari_vesselkd.plugin.codes.layer import Picker, voxel_at
+from napari_vesselkd.plugin.codes.noting import CodeNoting
+from napari_vesselkd.plugin.codes.run import CodesRun
+from napari_vesselkd.plugin.codes.text import describe_chosen, describe_code, describe_found
 from napari_vesselkd.plugin.failure import Failure
 from napari_vesselkd.plugin.parts import Fact, labelled
 from napari_vesselkd.plugin.workers import Task, run

@@ -15,8 +15,8 @@ import numpy as np
 
 from napari_vesselkd.errors import RegionError
 from napari_vesselkd.geometry import Region, Shape, as_shape
-from napari_vesselkd.plugin.code_gallery import Place
-from napari_vesselkd.plugin.codes_engine import OpenMap, checkpoint_of
+from napari_vesselkd.plugin.codes.engine import OpenMap, checkpoint_of
+from napari_vesselkd.plugin.codes.gallery import Place
 from napari_vesselkd.reports import Progress, Report
 
 if TYPE_CHECKING:

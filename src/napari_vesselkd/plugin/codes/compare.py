@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_vesselkd.plugin.codes_chosen import ChosenCodes
-from napari_vesselkd.plugin.codes_comparing import (
+from napari_vesselkd.plugin.codes.chosen import ChosenCodes
+from napari_vesselkd.plugin.codes.comparing import (
     ChangedCells,
     Difference,
     Kept,
@@ -18,7 +18,7 @@ from napari_vesselkd.plugin.codes_comparing import (
     difference_of,
     other_maps,
 )
-from napari_vesselkd.plugin.codes_engine import OpenMap
+from napari_vesselkd.plugin.codes.engine import OpenMap
 from napari_vesselkd.plugin.failure import Failure
 from napari_vesselkd.plugin.parts import Fact, labelled, set_quietly
 from napari_vesselkd.plugin.workers import Task, run

@@ -9,13 +9,13 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_vesselkd.geometry import Region
-from napari_vesselkd.plugin.code_map_view import CodebookPlot
-from napari_vesselkd.plugin.code_usage_view import Bar, CodeHistogram
-from napari_vesselkd.plugin.codes_chosen import ChosenCodes
-from napari_vesselkd.plugin.codes_colours import ramp_colour
-from napari_vesselkd.plugin.codes_engine import OpenMap
-from napari_vesselkd.plugin.codes_finding import usage_of
-from napari_vesselkd.plugin.codes_text import BY_NUMBER, BY_USE, bars_of, describe_usage
+from napari_vesselkd.plugin.codes.chosen import ChosenCodes
+from napari_vesselkd.plugin.codes.colours import ramp_colour
+from napari_vesselkd.plugin.codes.engine import OpenMap
+from napari_vesselkd.plugin.codes.finding import usage_of
+from napari_vesselkd.plugin.codes.histogram import Bar, CodeHistogram
+from napari_vesselkd.plugin.codes.plane_view import CodebookPlot
+from napari_vesselkd.plugin.codes.text import BY_NUMBER, BY_USE, bars_of, describe_usage
 from napari_vesselkd.plugin.failure import Failure
 from napari_vesselkd.plugin.parts import Choice, Fact, labelled
 from napari_vesselkd.plugin.workers import Task, delayed

@@ -12,7 +12,7 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QPainter, QPen
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-from napari_vesselkd.plugin.code_painting import DRAG, adds, begin, ink, paint_empty
+from napari_vesselkd.plugin.codes.painting import DRAG, adds, begin, ink, paint_empty
 
 HEIGHT = 128
 LEFT, RIGHT, TOP, BOTTOM = 40, 6, 20, 6

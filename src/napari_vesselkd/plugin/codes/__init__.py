@@ -1,0 +1,1 @@
+"""The Codes page: the teacher's codebook on screen."""
