@@ -20,6 +20,7 @@ from scipy import ndimage
 from scipy.optimize import minimize
 
 from napari_vesselkd.errors import InvalidInputError
+from napari_vesselkd.geometry import Region, as_shape
 from napari_vesselkd.proofreading.tools import component_proposals, gap_proposals, split, spur_proposals
 from napari_vesselkd.proofreading.tools.gap_score import NAMES, terms
 from napari_vesselkd.proofreading.tools.gaps import LEAST_SCORE, gap_candidates
@@ -130,7 +131,8 @@ def merged(cases):
     for case, _ in cases:
         for error in case.of("merged"):
             total += 1
-            box = error.region.expanded((6, 12, 12))
+            places = np.array([*error.sides, error.region.start, error.region.stop])
+            box = Region(as_shape(places.min(axis=0)), as_shape(places.max(axis=0) + 1)).expanded((3, 6, 6))
             try:
                 change = split(*error.sides, vessel=case.wrong, voxel_size_um=case.size, image=case.image)
             except InvalidInputError:

@@ -52,6 +52,30 @@ def read_evidence(
     return np.asarray(np.mean(found, axis=0), np.float32)
 
 
+def local_support(values: F32, part: Mask, inside: Mask) -> float:
+    """Return how much a part of a vessel looks like the rest near by, 0 to 1.
+
+    Where the median of `values` in it lies between that of the background within 3 voxels and that of the
+    vessel within 3 voxels; .5 where there is none of them or they are alike.
+
+    Parameters
+    ----------
+    values : ndarray of float32, (z, y, x)
+        The image with some room around the part.
+    part, inside : ndarray of bool, (z, y, x)
+        The part, and all that is vessel now.
+    """
+    everywhere = np.ones((3, 3, 3), bool)
+    near = ndimage.binary_dilation(part, everywhere, iterations=3)
+    ground, rest = near & ~ndimage.binary_dilation(inside, everywhere), near & inside & ~part
+    if not ground.any() or not rest.any():
+        return 0.5
+    low, high = float(np.median(values[ground])), float(np.median(values[rest]))
+    if high == low:
+        return 0.5
+    return float(np.clip((float(np.median(values[part])) - low) / (high - low), 0, 1))
+
+
 def normalised(values: F32, inside: Mask, seeds: Mask) -> F32:
     """Return `values` (z, y, x) with the median outside `inside` as 0, that in `seeds` as 1, clipped.
 

@@ -23,15 +23,17 @@ from napari_vesselkd.proofreading.tools.boxes import (
     box_around,
     checked_box,
     checked_sources,
+    read_values,
     read_vessel,
 )
 from napari_vesselkd.proofreading.tools.components import vessel_at
 from napari_vesselkd.proofreading.tools.ends import End, open_ends
-from napari_vesselkd.proofreading.tools.evidence import read_evidence
+from napari_vesselkd.proofreading.tools.evidence import SMOOTHING, local_support
 from napari_vesselkd.proofreading.tools.proposal import BACKGROUND, Proposal, as_points, proposal
 from napari_vesselkd.proofreading.tools.skeleton import SkeletonGraph, skeleton_graph
 
 LOOK_UM = 40.0  # around a click, at least; twice as much where the branch goes on
+LEAST_SCORE = 0.75  # at most a quarter of the contrast of the vessel that it comes from
 LONGEST = 8.0  # radii of the vessel it comes from, of a spur that is proposed unasked
 
 
@@ -71,12 +73,13 @@ def spur_proposals(
     image: Source | None = None,
     probability: Source | None = None,
     region: Region | None = None,
-    least_score: float = 0.5,
+    least_score: float = LEAST_SCORE,
 ) -> tuple[Proposal, ...]:
     """Return the short branches that the image does not support, the surest first.
 
-    The score is 1 less the mean evidence in the branch; without image and probability it is how short the
-    branch is: 1 less its length divided by 8 radii of the vessel that it comes from.
+    The score is 1 less the support of the branch: by the image its contrast in parts of that of the vessel it
+    comes from, by a probability ``min(2 p, 1)``, by both their mean. Without image and probability it is how
+    short the branch is: 1 less its length divided by 8 radii of the vessel that it comes from.
     """
     shape, size = checked_sources(vessel, image, probability), checked_voxel_size(voxel_size_um)
     looked = checked_box((region or Region.whole(shape)).checked(shape))
@@ -84,11 +87,14 @@ def spur_proposals(
     graph = skeleton_graph(inside, size)
     if not len(graph):
         return ()
-    seen = image is not None or probability is not None
-    evidence = read_evidence(image, probability, looked, inside=inside, voxel_size_um=size) if seen else None
+    sigma = SMOOTHING * min(size) / np.asarray(size)
+    shown = None if image is None else ndimage.gaussian_filter(read_values(image, looked), sigma)
+    chance = None if probability is None else np.clip(2 * read_values(probability, looked), 0, 1)
     tree = KDTree(graph.places_um)
     both = (one for spurs in (False, True) for one in open_ends(graph, as_shape(inside.shape), spurs=spurs))
-    offered = (_spur(end, graph, tree, inside, evidence=evidence, origin=looked.start) for end in both)
+    offered = (
+        _spur(end, graph, tree, inside, image=shown, chance=chance, origin=looked.start) for end in both
+    )
     found = [one for one in offered if one is not None]
     return tuple(sorted((one for one in found if one.score >= least_score), key=lambda one: -one.score))
 
@@ -99,7 +105,8 @@ def _spur(
     tree: KDTree,
     inside: Mask,
     *,
-    evidence: F32 | None,
+    image: F32 | None,
+    chance: F32 | None,
     origin: Shape,
 ) -> Proposal | None:
     root = end.branch[-1]
@@ -112,11 +119,12 @@ def _spur(
     box, mask = branch_voxels(end, graph, tree, inside)
     if not mask.any():
         return None
-    if evidence is None:
+    found = _supports(box, mask, inside, image=image, chance=chance)
+    if not found:
         score = 1 - end.length_um / (LONGEST * thick + 10 * min(graph.voxel_size_um))
         why = f"A branch of {end.length_um:.1f} um that ends in the open"
     else:
-        support = float(evidence[box.slices][mask].mean())
+        support = float(np.mean(found))
         score = 1 - support
         why = f"A branch of {end.length_um:.1f} um that ends in the open, vessel by {support:.0%}"
     return proposal(
@@ -128,6 +136,19 @@ def _spur(
         score=score,
         points=as_points(end.voxel, origin),
     )
+
+
+def _supports(box: Region, mask: Mask, inside: Mask, *, image: F32 | None, chance: F32 | None) -> list[float]:
+    """Return how much image and probability, those of them that there are, support a branch, 0 to 1."""
+    found = []
+    if image is not None:
+        room = box.expanded((4, 4, 4)).intersection(Region.whole(inside.shape)) or box
+        part = np.zeros(room.shape, bool)
+        part[box.relative_to(room.start).slices] = mask
+        found.append(local_support(image[room.slices], part, inside[room.slices]))
+    if chance is not None:
+        found.append(float(chance[box.slices][mask].mean()))
+    return found
 
 
 def branch_voxels(end: End, graph: SkeletonGraph, tree: KDTree, inside: Mask) -> tuple[Region, Mask]:
