@@ -74,7 +74,7 @@ def test_no_end_is_used_twice():
     truth, mask = broken()
     mask |= tube_mask(mask.shape, (12, 29, 66), (12, 40, 90), 2.5)  # a rival for one of the ends
     candidates = gap_candidates(mask, ONE, image=picture(truth | mask))
-    kept = without_conflicts(candidates)
+    kept = without_conflicts(candidates, ONE)
     ends = [end.node for one in kept for end in (one.end, one.other) if end is not None]
     assert len(ends) == len(set(ends)) and len(kept) < len(candidates)
     assert kept[0].score == max(one.score for one in candidates)

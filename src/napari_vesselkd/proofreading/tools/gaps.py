@@ -128,9 +128,8 @@ def gap_proposals(
     candidates = gap_candidates(
         vessel, voxel_size_um, image=image, probability=probability, region=looked, core=core, most_um=most_um
     )
-    inside = read_vessel(vessel, looked)
-    chosen = [one for one in without_conflicts(candidates) if one.score >= least_score]
-    size = checked_voxel_size(voxel_size_um)
+    inside, size = read_vessel(vessel, looked), checked_voxel_size(voxel_size_um)
+    chosen = [one for one in without_conflicts(candidates, size) if one.score >= least_score]
     return tuple(_proposed(one, inside, looked, size, image=image, probability=probability) for one in chosen)
 
 
@@ -162,16 +161,24 @@ def gap_candidates(
     return found
 
 
-def without_conflicts(gaps: Sequence[Gap]) -> list[Gap]:
-    """Return the surest gaps first, such that every end is used at most once."""
+def without_conflicts(gaps: Sequence[Gap], voxel_size_um: VoxelSize) -> list[Gap]:
+    """Return the surest gaps first, such that every end is used at most once, and no gap is closed twice."""
     used: set[int] = set()
-    kept = []
+    kept: list[Gap] = []
     for gap in sorted(gaps, key=lambda one: -one.score):
         ends = {gap.end.node} | ({gap.other.node} if gap.other is not None else set())
-        if not ends & used:
+        if not ends & used and not any(_same_gap(gap, one, voxel_size_um) for one in kept):
             kept.append(gap)
             used |= ends
     return kept
+
+
+def _same_gap(one: Gap, other: Gap, size: VoxelSize) -> bool:
+    """Return whether two ways lead from and to the same two places: one gap, seen from its two sides."""
+    mine, its = ((gap.path[[0, -1]] + np.asarray(gap.box.start)) * np.asarray(size) for gap in (one, other))
+    near = 2 * max(one.end.radius_um, other.end.radius_um) + 2 * max(size)
+    apart = [np.linalg.norm(mine - way, axis=1).max() for way in (its, its[::-1])]
+    return bool(min(apart) <= near)
 
 
 def _across(scene: _Scene, end: End, most_um: float | None) -> list[Gap]:
