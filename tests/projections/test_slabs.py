@@ -262,3 +262,19 @@ def test_a_pixel_outside_is_refused(data):
     shown = projector(data).project(Region.whole(SHAPE))
     with pytest.raises(InvalidInputError, match=r"37, 0 \(allowed: 0\.\.36"):
         shown.voxel(37, 0)
+
+
+def test_a_real_stack_in_chunks_is_numpys_projection_along_every_axis(vesselkd_data, tmp_path):
+    path = next((vesselkd_data / "vesselnn_2photon" / "images").glob("*noLeakage*"))
+    with open_volume(path) as source:
+        image = source.read(Region.whole(source.shape))
+    write_multiscale(tmp_path / "v.ome.zarr", image, voxel_size_um=(5, 0.994, 0.994), chunk=(8, 64, 64))
+    with open_volume(tmp_path / "v.ome.zarr") as volume:
+        found = SlabProjector(volume)
+        for at, axis in enumerate("zyx"):
+            low, high = [0, 0, 0], list(image.shape)
+            low[at], high[at] = image.shape[at] // 3, image.shape[at]
+            shown = found.project(Region(tuple(low), tuple(high)), axis)
+            block = image[shown.region.slices]
+            np.testing.assert_array_equal(shown.image, block.max(axis=at))
+            np.testing.assert_array_equal(shown.depth, block.argmax(axis=at) + low[at])
