@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_vesselkd.patterns.meaning import CodeTable
 
 COLUMNS = (
-    ("use", "Share of the cells that have the code", "{:.1%}", "share"),
+    ("use %", "Share of the cells that have the code", "{:.2g}", "share"),
     ("vessel", "Vessel fraction of the voxels under the code", "{:.0%}", "vessel_fraction"),
     ("radius", "Mean radius of the vessels under the code, in µm", "{:.2g}", "radius_um"),
     ("tort.", "Tortuosity: length along the vessels over that straight on", "{:.2f}", "tortuosity"),
@@ -121,7 +121,10 @@ class CodesMeaning(QWidget):
             return
         table: Any = report
         self.table = table
-        columns = [Column(title, tip, text, getattr(table, name)) for title, tip, text, name in COLUMNS]
+        columns = [
+            Column(title, tip, text, (100 if title.endswith("%") else 1) * getattr(table, name))
+            for title, tip, text, name in COLUMNS
+        ]
         there = [column for column in columns if np.isfinite(column.values).any()]
         self.view.codes.show(there, np.flatnonzero(table.cells))
         self.view.show_chosen(self._chosen.codes)
