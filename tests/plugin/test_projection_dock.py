@@ -8,7 +8,6 @@ from qtpy.QtWidgets import QApplication
 
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.plugin.commands import show_projections
-from napari_vesselkd.plugin.projection_cursor import CURSOR
 
 UM = ("micrometer",) * 3
 
@@ -35,11 +34,6 @@ def layer(viewer, three, image, qtbot):
     added = viewer.add_image(image, scale=(3, 1, 1), units=UM, translate=(30, 0, 5), name="brain")
     settle(three, qtbot)
     return added
-
-
-def marked(viewer):
-    mark = viewer.layers[CURSOR]
-    return np.array(mark.data_to_world(mark.data[0]))
 
 
 def settle(three, qtbot):
@@ -93,7 +87,6 @@ def test_a_click_takes_the_viewer_and_the_other_panes_there(viewer, three, layer
     assert image[voxel] == shot.gray[rows, columns]
     assert voxel == shot.shown.voxel(rows, columns)
     np.testing.assert_allclose(viewer.dims.point, layer.data_to_world(voxel))
-    np.testing.assert_allclose(marked(viewer), layer.data_to_world(voxel))
     for other, view in three.panes.views.items():
         place = three.panes.shots[other]
         at = "zyx".index(other)

@@ -12,14 +12,10 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_vesselkd.geometry import Shape
-from napari_vesselkd.plugin.layers import transform_like
 from napari_vesselkd.plugin.visible import layer_shape, looked_at
 from napari_vesselkd.plugin.workers import delayed
 
-CURSOR = "vesselkd: cursor"
 DELAY_MS = 40
-SIZE = 19.0  # pixels of the mark on the canvas
-COLOUR = "#ffd54a"
 
 
 class ViewerCursor(QObject):
@@ -36,9 +32,6 @@ class ViewerCursor(QObject):
         self.users = 1
         self._viewer = viewer
         self._world: np.ndarray | None = None
-        self._mark: Any = None
-        self._marked: Any = None
-        self._where = ""
         self._timer = delayed(self, DELAY_MS, self.moved.emit)
         self._emitters: list[Any] = [
             (viewer.cursor.events.position, self._mouse),
@@ -67,7 +60,7 @@ class ViewerCursor(QObject):
         return float(z), float(y), float(x)
 
     def go_to(self, layer: Any, voxel: Shape) -> None:
-        """Take the viewer to a voxel of `layer`: its slice, and on screen if it is not; mark it."""
+        """Take the viewer to a voxel of `layer`: its slice, and on screen if it is not."""
         point = np.asarray(self._viewer.dims.point, dtype=float)
         world = _in_world(layer, voxel)
         point[len(point) - len(world) :] = world
@@ -80,7 +73,6 @@ class ViewerCursor(QObject):
             self._viewer.scene.camera.center = tuple(
                 [0.0] * (3 - len(shown)) + [float(at) for at in point[shown]]
             )
-        self._show_mark(layer, voxel)
         self.jumped.emit()
         self.moved.emit()
 
@@ -116,36 +108,6 @@ class ViewerCursor(QObject):
     def _later(self) -> None:
         if not self._timer.isActive():
             self._timer.start()
-
-    def _show_mark(self, layer: Any, voxel: Shape) -> None:
-        """Put a ring around the place; the layer that was selected stays selected.
-
-        The mark has the voxels of `layer`: with others the viewer's slider would get another step.
-        """
-        place = np.asarray(voxel, dtype=float)[None, -min(3, layer.ndim) :]
-        where = transform_like(layer)
-        mark = self._mark if self._mark in self._viewer.layers else None
-        if mark is not None and self._marked is layer and self._where == str(where):
-            mark.data = place
-            return
-        if mark is not None:
-            self._viewer.layers.remove(mark)
-        self._marked, self._where = layer, str(where)
-        selected, active = set(self._viewer.layers.selection), self._viewer.layers.selection.active
-        self._mark = self._viewer.add_points(
-            place,
-            name=CURSOR,
-            symbol="disc",
-            size=1.0,
-            face_color="transparent",
-            border_color=COLOUR,
-            border_width=0.15,
-            canvas_size_limits=(SIZE, SIZE),
-            **where,
-        )
-        self._mark.editable = False
-        self._viewer.layers.selection = selected
-        self._viewer.layers.selection.active = active
 
 
 _cursors: dict[int, ViewerCursor] = {}

@@ -200,7 +200,7 @@ def layer_colours(layer: Any, values: np.ndarray) -> dict[int, tuple[float, floa
     """Return the colour (red, green, blue, alpha, each 0..1) in which a labels layer shows each value."""
     colours = np.atleast_2d(layer.colormap.map(np.asarray(values)))
     return {
-        int(value): (float(colour[0]), float(colour[1]), float(colour[2]), float(colour[3]))
+        int(value): (float(colour[0]), float(colour[1]), float(colour[2]), float(colour[3] * layer.opacity))
         for value, colour in zip(values, colours, strict=True)
         if int(value) != 0
     }
