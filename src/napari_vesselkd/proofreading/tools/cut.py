@@ -25,7 +25,7 @@ from napari_vesselkd.proofreading.tools.components import vessel_at
 from napari_vesselkd.proofreading.tools.proposal import BACKGROUND, Proposal, as_points, proposal
 from napari_vesselkd.proofreading.tools.skeleton import SkeletonGraph, skeleton_graph
 
-LOOK_UM = 30.0  # around the point, at least
+LOOK = 20  # voxels of the longest side around the point, at first
 THICKEST = 4.0  # times the longest voxel side
 
 
@@ -41,8 +41,8 @@ def cut(point: Point, *, vessel: Source, voxel_size_um: VoxelSize) -> Proposal:
     """
     shape, size = checked_sources(vessel), checked_voxel_size(voxel_size_um)
     voxel = vessel_at(point, vessel, shape)
-    reach = max(LOOK_UM, 16 * min(size))
-    for _ in range(3):
+    reach = LOOK * max(size)
+    for _ in range(5):
         box = box_around([voxel], reach, shape, size)
         label, _ = ndimage.label(read_vessel(vessel, box), EVERYWHERE)
         own = as_shape(np.subtract(voxel, box.start).tolist())

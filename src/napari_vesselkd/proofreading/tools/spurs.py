@@ -32,7 +32,7 @@ from napari_vesselkd.proofreading.tools.evidence import SMOOTHING, local_support
 from napari_vesselkd.proofreading.tools.proposal import BACKGROUND, Proposal, as_points, proposal
 from napari_vesselkd.proofreading.tools.skeleton import SkeletonGraph, skeleton_graph
 
-LOOK_UM = 40.0  # around a click, at least; twice as much where the branch goes on
+LOOK = 24  # voxels of the longest side around a click, at first; twice as much where the branch goes on
 LEAST_SCORE = 0.75  # at most a quarter of the contrast of the vessel that it comes from
 LONGEST = 8.0  # radii of the vessel it comes from, of a spur that is proposed unasked
 
@@ -49,7 +49,7 @@ def delete_spur(point: Point, *, vessel: Source, voxel_size_um: VoxelSize) -> Pr
     """
     shape, size = checked_sources(vessel), checked_voxel_size(voxel_size_um)
     voxel = vessel_at(point, vessel, shape)
-    reach = max(LOOK_UM, 24 * min(size))
+    reach = LOOK * max(size)
     for _ in range(4):
         box = box_around([voxel], reach, shape, size)
         found = _branch_at(voxel, box, vessel, shape, size)
