@@ -1,5 +1,6 @@
 """The dock: one widget with a tab for each step of the loop."""
 
+from contextlib import suppress
 from typing import Any
 
 from qtpy.QtCore import QSize, Qt
@@ -7,7 +8,7 @@ from qtpy.QtWidgets import QMainWindow, QScrollArea, QTabWidget, QVBoxLayout, QW
 
 from napari_vesselkd.plugin.correct_tab import CorrectTab
 from napari_vesselkd.plugin.learn_tab import LearnTab
-from napari_vesselkd.plugin.look_tab import LookTab
+from napari_vesselkd.plugin.looking.tab import LookTab
 from napari_vesselkd.plugin.parts import style_sheet
 from napari_vesselkd.plugin.project_bar import ProjectBar
 from napari_vesselkd.plugin.segment_tab import SegmentTab
@@ -99,6 +100,7 @@ def _scrolling(content: QWidget) -> QScrollArea:
 def _release(
     events: ViewerEvents, *parts: ViewMemory | SegmentTab | LookTab | CorrectTab | LearnTab | ProjectSession
 ) -> None:
-    events.close()
-    for part in parts:
-        part.release()
+    """Stop everything; where Qt has deleted something already, the program is ending."""
+    for stop in (events.close, *(part.release for part in parts)):
+        with suppress(RuntimeError):
+            stop()
