@@ -131,7 +131,7 @@ def window(folder):
     from bench_viewer import Heart, huge, settle, wait, wait_until
     from bench_viewer import window as open_window
 
-    from napari_vesselkd.plugin.projecting import Shot
+    from napari_vesselkd.plugin.looking.shots import Shot
     from napari_vesselkd.volume import open_levels
 
     path = huge(folder)

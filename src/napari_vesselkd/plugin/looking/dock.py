@@ -8,14 +8,12 @@ from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QVBox
 
 from napari_vesselkd.geometry import AXES, Region, Shape
 from napari_vesselkd.plugin.failure import Failure
-from napari_vesselkd.plugin.look_state import HOWS, describe_voxel
-from napari_vesselkd.plugin.parts import Choice, ErrorPanel, Fact, style_sheet
-from napari_vesselkd.plugin.projecting import Shot, Sources, Wanted, shooting
-from napari_vesselkd.plugin.projection_cursor import ViewerCursor, clipped, cursor_of
-from napari_vesselkd.plugin.projection_layers import LayerChooser
-from napari_vesselkd.plugin.projection_panes import ThreePanes
-from napari_vesselkd.plugin.projection_run import LatestTask
-from napari_vesselkd.plugin.projection_state import (
+from napari_vesselkd.plugin.looking.choosing import LayerChooser
+from napari_vesselkd.plugin.looking.cursor import ViewerCursor, clipped, cursor_of
+from napari_vesselkd.plugin.looking.latest import LatestTask
+from napari_vesselkd.plugin.looking.panes import ThreePanes
+from napari_vesselkd.plugin.looking.shots import Shot, Sources, Wanted, shooting
+from napari_vesselkd.plugin.looking.slabs import (
     THICKNESS_UM,
     cube_around,
     lengths_of,
@@ -23,6 +21,8 @@ from napari_vesselkd.plugin.projection_state import (
     slices_of,
     stepped,
 )
+from napari_vesselkd.plugin.looking.state import HOWS, describe_voxel
+from napari_vesselkd.plugin.parts import Choice, ErrorPanel, Fact, style_sheet
 from napari_vesselkd.plugin.viewer_events import ViewerEvents
 from napari_vesselkd.plugin.visible import visible_region
 from napari_vesselkd.plugin.workers import Task, delayed, run

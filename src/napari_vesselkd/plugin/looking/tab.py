@@ -4,7 +4,7 @@ from typing import Any
 
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_vesselkd.plugin.look_projections import ProjectionsPage
+from napari_vesselkd.plugin.looking.page import ProjectionsPage
 from napari_vesselkd.plugin.parts import Choice
 from napari_vesselkd.plugin.segment_tab import SegmentTab
 from napari_vesselkd.plugin.session import ProjectSession

@@ -21,8 +21,8 @@ from napari_vesselkd.plugin.layers import (
     shown_by,
     volume_of,
 )
+from napari_vesselkd.plugin.looking.shots import Sources
 from napari_vesselkd.plugin.parts import labelled
-from napari_vesselkd.plugin.projecting import Sources
 from napari_vesselkd.plugin.viewer_events import ViewerEvents
 from napari_vesselkd.projections import LabelOverlay, SlabProjector
 from napari_vesselkd.volume import AxisView

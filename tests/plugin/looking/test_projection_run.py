@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from napari_vesselkd.plugin import projection_run
-from napari_vesselkd.plugin.projection_run import LatestTask
+from napari_vesselkd.plugin.looking import latest as module
+from napari_vesselkd.plugin.looking.latest import LatestTask
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_a_task_that_has_shown_something_gives_way_at_once(latest, qtbot):
 
 
 def test_a_task_that_shows_nothing_gives_way_in_the_end(latest, qtbot, monkeypatch):
-    monkeypatch.setattr(projection_run, "PATIENCE_MS", 200)
+    monkeypatch.setattr(module, "PATIENCE_MS", 200)
     latest.ask(lambda: slow("a", steps=1500))
     qtbot.wait(50)
     latest.ask(lambda: slow("b", steps=1))

@@ -6,9 +6,9 @@ from qtpy.QtCore import QRect, Signal
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_vesselkd.geometry import AXES
-from napari_vesselkd.plugin.picture_view import PictureView
-from napari_vesselkd.plugin.projecting import Shot
-from napari_vesselkd.plugin.projection_state import panes
+from napari_vesselkd.plugin.looking.picture_view import PictureView
+from napari_vesselkd.plugin.looking.shots import Shot
+from napari_vesselkd.plugin.looking.slabs import panes
 
 
 class ThreePanes(QWidget):

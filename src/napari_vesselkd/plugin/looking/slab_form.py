@@ -6,7 +6,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSlider, QSpinBox, QVBoxLayout, QWidget
 
 from napari_vesselkd.geometry import AXES, Shape
-from napari_vesselkd.plugin.look_state import HOWS, LookForm
+from napari_vesselkd.plugin.looking.state import HOWS, LookForm
 from napari_vesselkd.plugin.parts import Choice, Fact, labelled, set_quietly
 from napari_vesselkd.plugin.region_picker import RegionPicker
 from napari_vesselkd.plugin.visible import SLAB_SLICES, looked_at

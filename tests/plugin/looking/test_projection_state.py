@@ -3,7 +3,7 @@
 import pytest
 
 from napari_vesselkd.geometry import Region
-from napari_vesselkd.plugin.projection_state import cube_around, panes, slab_of, slices_of, stepped
+from napari_vesselkd.plugin.looking.slabs import cube_around, panes, slab_of, slices_of, stepped
 
 SHAPE = (100, 500, 800)
 

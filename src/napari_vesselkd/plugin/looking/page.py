@@ -21,15 +21,15 @@ from qtpy.QtWidgets import (
 from napari_vesselkd.geometry import AXES, Shape
 from napari_vesselkd.plugin import keymap
 from napari_vesselkd.plugin.failure import Failure
-from napari_vesselkd.plugin.look_form import SlabForm
-from napari_vesselkd.plugin.look_state import LookForm, describe_voxel, draw_look
+from napari_vesselkd.plugin.looking.choosing import LayerChooser
+from napari_vesselkd.plugin.looking.crop import crop_task, show_crop
+from napari_vesselkd.plugin.looking.cursor import cursor_of
+from napari_vesselkd.plugin.looking.latest import LatestTask
+from napari_vesselkd.plugin.looking.picture_view import PictureView
+from napari_vesselkd.plugin.looking.shots import Shot, Wanted, save_shot, shooting, show_projection
+from napari_vesselkd.plugin.looking.slab_form import SlabForm
+from napari_vesselkd.plugin.looking.state import LookForm, describe_voxel, draw_look
 from napari_vesselkd.plugin.parts import ErrorPanel, Fact
-from napari_vesselkd.plugin.picture_view import PictureView
-from napari_vesselkd.plugin.projecting import Shot, Wanted, save_shot, shooting, show_projection
-from napari_vesselkd.plugin.projection_crop import crop_task, show_crop
-from napari_vesselkd.plugin.projection_cursor import cursor_of
-from napari_vesselkd.plugin.projection_layers import LayerChooser
-from napari_vesselkd.plugin.projection_run import LatestTask
 from napari_vesselkd.plugin.segment_tab import SegmentTab
 from napari_vesselkd.plugin.viewer_events import ViewerEvents
 from napari_vesselkd.plugin.visible import describe_count

@@ -6,7 +6,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QStyle, QStyleOptionSlider
 
 from napari_vesselkd.geometry import Region
-from napari_vesselkd.plugin.projection_crop import CROP
+from napari_vesselkd.plugin.looking.crop import CROP
 from napari_vesselkd.volume import write_multiscale
 
 UM = ("micrometer",) * 3
@@ -208,7 +208,7 @@ def test_a_coarse_crop_lies_over_the_same_place(viewer, look, image, qtbot, tmp_
     look.form.region.choice.button("Whole").click()
     look.form.thickness.setValue(0)
     wait_for_picture(look, qtbot)
-    monkeypatch.setattr("napari_vesselkd.plugin.projection_crop.texture_side", lambda _: 85)
+    monkeypatch.setattr("napari_vesselkd.plugin.looking.crop.texture_side", lambda _: 85)
     qtbot.mouseClick(look.crop_button, LEFT)
     qtbot.waitUntil(lambda: CROP in [one.name for one in viewer.layers], timeout=20_000)
     crop = viewer.layers[CROP]

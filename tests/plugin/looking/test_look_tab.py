@@ -6,7 +6,7 @@ from PIL import Image
 from qtpy.QtCore import Qt
 
 from napari_vesselkd.geometry import Region
-from napari_vesselkd.plugin.look_state import LookForm, draw_look
+from napari_vesselkd.plugin.looking.state import LookForm, draw_look
 from napari_vesselkd.volume import open_volume
 
 UM = ("micrometer",) * 3

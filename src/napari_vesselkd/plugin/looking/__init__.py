@@ -1,0 +1,1 @@
+"""The Look tab and the dock of the three projections."""
