@@ -1,8 +1,11 @@
 """Tasks: reports arrive in the GUI thread; pause, cancel, errors; the generator is closed where it ran."""
 
+import subprocess
+import sys
 import threading
 import time
 
+import pytest
 from qtpy.QtCore import QThread
 
 from napari_vesselkd.errors import DeviceError
@@ -112,3 +115,20 @@ def test_an_abandoned_task_stops_and_tells_nobody(qtbot):
     qtbot.waitUntil(lambda: source.closed_in is not None, timeout=5000)
     qtbot.wait(50)
     assert heard == []
+
+
+@pytest.mark.window
+def test_python_ends_well_while_a_task_is_at_work():
+    """Qt's objects are gone at the end of a script; a thread that still reported to them would abort it."""
+    script = (
+        "import time, napari\n"
+        "from napari_vesselkd.plugin.commands import show_dock\n"
+        "from napari_vesselkd.plugin.workers import run\n"
+        "viewer = napari.Viewer()\n"
+        "show_dock(viewer).task = run(lambda: time.sleep(4)).start()\n"
+        "time.sleep(0.3)\n"
+        "viewer.close()\n"
+    )
+    words = [sys.executable, "-c", script]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+    assert ended.returncode == 0, ended.stderr[-2000:]

@@ -6,6 +6,7 @@ that ran it (so locks and files are released at once), and an error arrives as a
 instead of being raised somewhere else.
 """
 
+import atexit
 import os
 import sys
 import threading
@@ -20,7 +21,16 @@ from napari_vesselkd.plugin.failure import Failure, describe_failure
 
 TURN_SECONDS = 0.0005
 NICE = 5
+LEAVING_MS = 30_000
 THREADS = 8  # Qt's own limit is one per core: two long tasks on two cores would hold up every short one
+
+
+@atexit.register
+def wait_for_threads() -> None:
+    """Let threads come to their end before Python does: a report from one to Qt's remains would abort it."""
+    pool = QThreadPool.globalInstance()
+    if pool is not None:
+        pool.waitForDone(LEAVING_MS)
 
 
 def delayed(parent: QObject, milliseconds: int, call: Callable[[], Any]) -> QTimer:
