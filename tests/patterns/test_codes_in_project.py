@@ -13,10 +13,14 @@ from napari_vesselkd.patterns.codes import (
     project_codes_path,
 )
 from napari_vesselkd.patterns.config import CodesConfig
+from napari_vesselkd.patterns.notes import CodeNotes
 from napari_vesselkd.patterns.reports import CodesFinished
+from napari_vesselkd.patterns.reviewing import code_scores, latest_map, review_by_codes
+from napari_vesselkd.patterns.usage import usage
 from napari_vesselkd.project import Project
+from napari_vesselkd.proofreading import review_list
 from napari_vesselkd.volume import open_volume, write_multiscale
-from projects import new_project, write_image
+from projects import give_labels, new_project, write_image
 from segmenting import in_memory, structured
 
 SHAPE = (30, 70, 40)
@@ -103,3 +107,27 @@ def test_the_level_is_the_projects(tmp_path, teacher):
             assert (code_map.level, code_map.volume_shape) == (1, (30, 70, 40))
         np.testing.assert_array_equal(code_map.codes[...], brute_force(volume.at_level(1), teacher))
         code_map.check(volume)
+
+
+def test_blocks_are_reviewed_by_their_codes_artefacts_first_then_rare_ones(project, image, teacher):
+    with pytest.raises(InvalidInputError, match="no code map"):
+        review_by_codes(project, side=32)
+    list(map_project_codes(project, config(teacher)))
+    give_labels(project)
+    code_map, side = latest_map(project), 32
+    assert code_map.path == project_codes_path(project, teacher)
+    plain = {one.region: one for one in review_list(project, side=side)}
+    blocks = list(plain)
+    artefact = int(code_map.codes[...].flat[-1]) - 1
+    notes = CodeNotes.load(project.registry.root, code_map.sha256)
+    notes.set(artefact, artefact=True)
+    listed = review_by_codes(project, side=side)
+    assert {one.region for one in listed} == set(blocks)
+    counted = usage(code_map)
+    scores = [code_scores(code_map, counted, notes, one.region) for one in listed]
+    assert scores[0].artefact > 0
+    assert [one.artefact for one in scores] == sorted((one.artefact for one in scores), reverse=True)
+    for one, found in zip(listed, scores, strict=True):
+        assert (f"{found.artefact:.0%} artefact" in one.reason) == (found.artefact > 0)
+        assert one.uncertainty == plain[one.region].uncertainty
+    assert len(review_by_codes(project, side=side, count=1)) == 1

@@ -1,10 +1,13 @@
 """Correcting blocks of a project in a real window: strokes, undo, accept, the list, reopening."""
 
+from dataclasses import replace
+
 import numpy as np
 from qtpy.QtCore import Qt
 
 from napari_vesselkd.errors import OutputError
 from napari_vesselkd.labels import Journal
+from napari_vesselkd.patterns import reviewing
 from napari_vesselkd.project import BlockState
 
 
@@ -124,6 +127,25 @@ def test_the_list_is_ordered_by_uncertainty_and_next_skip_and_reopen_go_through_
     corrector.click(corrector.panel.open)
     assert corrector.tab.block.number == first.number
     assert corrector.states()[0] == "being edited"
+
+
+def test_the_list_can_go_by_the_codes_and_says_what_is_missing_for_that(viewer, dock, corrector, monkeypatch):
+    corrector.open_project()
+    panel = corrector.panel
+    panel.order.setCurrentIndex(panel.order.findData("codes"))
+    corrector.settle()
+    assert "no code map" in panel.error.headline.text()
+    panel.order.setCurrentIndex(panel.order.findData("uncertainty"))
+    corrector.settle()
+    assert panel.error.isHidden() and len(corrector.tab.candidates) > 1
+    found = [replace(one, reason="40% artefact") for one in reversed(corrector.tab.candidates)]
+    monkeypatch.setattr(reviewing, "review_by_codes", lambda *_, **__: tuple(found))
+    panel.order.setCurrentIndex(panel.order.findData("codes"))
+    corrector.settle()
+    assert corrector.tab.candidates == tuple(found)
+    assert panel.list.topLevelItem(0).text(2) == "40% artefact"
+    corrector.click(panel.next)
+    assert corrector.tab.block.region == found[0].region
 
 
 def test_deleting_the_layer_keeps_the_block_and_what_was_painted(viewer, dock, corrector):

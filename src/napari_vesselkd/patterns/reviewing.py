@@ -1,15 +1,25 @@
-"""What the codes of a block say about whether a person should look at it: artefacts, rare, far patterns."""
+"""What the codes of a block say about whether a person should look at it: artefacts, rare, far patterns.
+
+`review_by_codes` makes of it an order of the list of blocks.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from napari_vesselkd.errors import InvalidInputError
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.patterns.cells import CellMap, cells_around
+from napari_vesselkd.patterns.code_map import CodeMap
 from napari_vesselkd.patterns.notes import CodeNotes
-from napari_vesselkd.patterns.usage import Usage
+from napari_vesselkd.patterns.usage import Usage, usage
+from napari_vesselkd.project import Project
+from napari_vesselkd.proofreading import Candidate, review_list
+
+CODES_FOLDER = "codes"
+LOOKED_AT = 1000  # blocks, the most uncertain ones
 
 
 @dataclass(frozen=True)
@@ -71,3 +81,54 @@ def code_scores(code_map: CellMap, usage: Usage, notes: CodeNotes | None, block:
         float(seldom[codes].mean()),
         float(known.mean()) if len(known) else 0.0,
     )
+
+
+def review_by_codes(project: Project, *, side: int = 128, count: int = 200) -> tuple[Candidate, ...]:
+    """Return blocks worth a look: those with most artefact codes first, then those with most rare ones.
+
+    Of the thousand most uncertain blocks; where the codes say nothing, that order stays. The map is the
+    project's latest one.
+
+    Parameters
+    ----------
+    project : Project
+    side, count : int, optional
+        As in `review_list`.
+
+    Raises
+    ------
+    InvalidInputError
+        If the project has no code map, or `side` or `count` cannot be used.
+    """
+    code_map = latest_map(project)
+    with project.open_image() as image:
+        code_map.check(image)
+    notes = CodeNotes.load(project.registry.root, code_map.sha256)
+    listed, counted = review_list(project, side=side, count=max(count, LOOKED_AT)), usage(code_map)
+    scored = [(code_scores(code_map, counted, notes, one.region), one) for one in listed]
+    scored.sort(key=lambda pair: (-round(pair[0].artefact, 6), -round(pair[0].rare, 6)))
+    return tuple(replace(one, reason=reason_of(found)) for found, one in scored[:count])
+
+
+def reason_of(found: CodeScores) -> str:
+    """Return what the codes say in a few words; empty if nothing."""
+    parts = [(found.artefact, "artefact"), (found.rare, "rare")]
+    return ", ".join(f"{share:.0%} {word}" for share, word in parts if share > 0)
+
+
+def latest_map(project: Project) -> CodeMap:
+    """Return the code map of a project that was written last.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is none.
+    """
+    found = sorted(
+        (project.path / CODES_FOLDER).glob("*.codes.ome.zarr"), key=lambda path: path.stat().st_mtime
+    )
+    if not found:
+        raise InvalidInputError(
+            "The project has no code map", value=project.path, remedy="Map codes: Look tab, page Codes"
+        )
+    return CodeMap.open(found[-1])

@@ -22,11 +22,12 @@ from napari_vesselkd.plugin.correct_state import COVERED, SIDE, CorrectPicture
 from napari_vesselkd.plugin.parts import PRIMARY, SECTION, Choice, ErrorPanel, Fact, NoticePanel, labelled
 from napari_vesselkd.plugin.region_picker import RegionPicker
 from napari_vesselkd.plugin.review_list_view import ReviewList
+from napari_vesselkd.plugin.review_orders import CODES
 from napari_vesselkd.plugin.run_panel import paint_button
 from napari_vesselkd.plugin.segment_state import Where
 
 HERE, BOX = "Amid the view", "A box"
-ORDERS = (("most uncertain first", "uncertainty"), ("random order", "random"))
+ORDERS = (("most uncertain first", "uncertainty"), ("random order", "random"), ("by their codes", CODES))
 LEGEND = (
     (VESSEL, "vessel", keymap.VESSEL, "#ff9a2e"),
     (BACKGROUND, "background", keymap.BACKGROUND, "#5a8fc8"),
@@ -46,7 +47,10 @@ class CorrectPanel(QWidget):
         self.order = QComboBox()
         for text, order in ORDERS:
             self.order.addItem(text, order)
-        self.order.setToolTip("Most uncertain first: where a correction teaches most")
+        self.order.setToolTip(
+            "Most uncertain first: where a correction teaches most.\n"
+            "By their codes: artefacts first, then rare ones; needs a code map (Look, Codes)"
+        )
         self.locked, self.summary, self.held_out, self.list_hint = Fact(), Fact(), Fact(), Fact()
         self.previous, self.next, self.open = (self._button(k, s) for k, s in _MOVES)
         self.title, self.block_fact, self.saved, self.covered = QLabel(), Fact(), Fact(), Fact(COVERED)

@@ -91,7 +91,7 @@ class Row:
     state: str
     kind: str
     place: str
-    uncertainty: str
+    why: str
     tooltip: str
 
 
@@ -193,7 +193,8 @@ def row_of(candidate: Candidate, open_number: int | None = None) -> Row:
         kind = str(block.state.value)
         state = kind + (" · held out" if _held(block) else "")
         state = "being edited" if block.number == open_number else state
-    uncertainty = "" if candidate.uncertainty is None else f"{candidate.uncertainty:.2f}"
+    why = "" if candidate.uncertainty is None else f"{candidate.uncertainty:.2f}"
+    why = candidate.reason or why
     number = "" if block is None else f"Block {block.number}: "
     tooltip = f"{number}{state} · {describe_block(region)}"
     if block is not None and block.state is BlockState.ACCEPTED:
@@ -201,7 +202,7 @@ def row_of(candidate: Candidate, open_number: int | None = None) -> Row:
             f"\n{describe_count(block.vessel)}vessel and {describe_count(block.background)}background voxels"
         )
         tooltip += f"\n{HELD_OUT}" if block.held_out else ""
-    return Row(state, kind, " · ".join(str(low) for low in region.start), uncertainty, tooltip)
+    return Row(state, kind, " · ".join(str(low) for low in region.start), why, tooltip)
 
 
 def describe_block(region: Region) -> str:

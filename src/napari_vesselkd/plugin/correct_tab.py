@@ -18,12 +18,13 @@ from napari_vesselkd.plugin.correct_panel import BOX, CorrectPanel
 from napari_vesselkd.plugin.correct_state import Here, Review, Work, draw_correct, region_around
 from napari_vesselkd.plugin.failure import Failure
 from napari_vesselkd.plugin.project_layers import decode_again, levels_shown, refresh_labels
+from napari_vesselkd.plugin.review_orders import list_blocks
 from napari_vesselkd.plugin.session import ProjectSession
 from napari_vesselkd.plugin.viewer_events import ViewerEvents
 from napari_vesselkd.plugin.visible import go_to, looked_at
 from napari_vesselkd.plugin.workers import Task, delayed, run
 from napari_vesselkd.project import BlockState, ReviewBlock
-from napari_vesselkd.proofreading import Candidate, next_candidate, review_list
+from napari_vesselkd.proofreading import Candidate, next_candidate
 
 LIST_DELAY_MS = 200
 KEPT_DRAWINGS = 8  # of removed layers; see BlockLayer
@@ -157,8 +158,8 @@ class CorrectTab(QWidget):
         panel.label_pressed.connect(self._label_pressed)
         panel.list.chosen.connect(self._chosen)
         panel.list.opened.connect(lambda _row: self.open_selected())
-        panel.order.currentIndexChanged.connect(lambda _: self._list_timer.start())
-        panel.side.valueChanged.connect(lambda _: self._side_changed())
+        for changed in (panel.order.currentIndexChanged, panel.side.valueChanged):
+            changed.connect(lambda _: self._list_changed())
         panel.where.changed.connect(lambda _: self._paint())
         panel.region.changed.connect(self._paint)
 
@@ -210,7 +211,8 @@ class CorrectTab(QWidget):
         if self.isVisible():
             self._paint()
 
-    def _side_changed(self) -> None:
+    def _list_changed(self) -> None:
+        self._failure = None
         self._list_timer.start()
         self._paint()
 
@@ -227,8 +229,7 @@ class CorrectTab(QWidget):
 
         def find() -> Review:
             project.refresh()
-            listed = review_list(project, side=side, order=order)
-            return Review(listed, has_labels=project.labels_record is not None)
+            return Review(list_blocks(project, side, order), has_labels=project.labels_record is not None)
 
         self._listing = run(find)
         self._listing.done.connect(self._listed)

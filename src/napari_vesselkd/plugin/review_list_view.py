@@ -1,4 +1,4 @@
-"""The list of blocks in the Correct tab: state, place, uncertainty."""
+"""The list of blocks in the Correct tab: state, place, why it is listed."""
 
 from typing import Any
 
@@ -23,9 +23,9 @@ class ReviewList(QTreeWidget):
         self._rows: tuple[Row, ...] = ()
         self._icons = {kind: _dot(colour) for kind, colour in COLOURS.items()}
         self.setColumnCount(3)
-        self.setHeaderLabels(["State", "z · y · x", "Unsure"])
+        self.setHeaderLabels(["State", "z · y · x", "Why"])
         self.headerItem().setToolTip(
-            2, "Mean entropy of the prediction in the block, in bits: 0 sure, 1 a guess"
+            2, "How unsure the prediction is: mean entropy in bits, 0 sure, 1 a guess; or what its codes say"
         )
         self.setRootIsDecorated(False)
         self.setUniformRowHeights(True)
@@ -61,7 +61,7 @@ class ReviewList(QTreeWidget):
         self.viewport().update()
 
     def _fill(self, item: Any, row: Row) -> None:
-        for column, text in enumerate((row.state, row.place, row.uncertainty)):
+        for column, text in enumerate((row.state, row.place, row.why)):
             item.setText(column, text)
             item.setToolTip(column, row.tooltip)
         item.setTextAlignment(2, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)

@@ -35,11 +35,14 @@ class Candidate:
         Mean entropy of the probability in it, in bits; None where unknown.
     block : ReviewBlock or None
         What has become of it; None where nobody began it.
+    reason : str
+        Why it stands where it does, where that is not its uncertainty.
     """
 
     region: Region
     uncertainty: float | None
     block: ReviewBlock | None
+    reason: str = ""
 
 
 @dataclass(frozen=True, eq=False)
