@@ -28,7 +28,7 @@ from napari_vesselkd.checkpoints import CheckpointCard, CheckpointRegistry
 from napari_vesselkd.errors import CheckpointError
 from napari_vesselkd.geometry import Region, Shape, as_shape
 from napari_vesselkd.models import TeacherConfig
-from napari_vesselkd.models.teacher import NETWORKS
+from napari_vesselkd.models.networks import NETWORKS
 
 MOST_CODES = 65_534
 LEAST_UNIT = 64
