@@ -56,7 +56,7 @@ def segment_project(
     config = project_config(project, config)
     try:
         with ExitStack() as stack:
-            image = _image(project, volume, stack)
+            image = stack.enter_context(project.image_or(volume))
             if config.restart and project.labels is None:
                 _set_aside(project.labels_path)
             yield from segment_over(image, project.labels_path, config, project.over, focus)
@@ -78,9 +78,9 @@ def preflight_project(
         As `segment_project` does before its first block.
     """
     config = project_config(project, config)
-    with ExitStack() as stack:
+    with project.image_or(volume) as image:
         record = earlier_record(project.labels_path, config)
-        plan = make_plan(_image(project, volume, stack), config, record)
+        plan = make_plan(image, config, record)
         if record is not None and not same_settings(record, plan, plan.fingerprint()):
             record = None
         return describe(plan, record)
@@ -97,13 +97,7 @@ def project_config(project: Project, config: SegmentConfig | None = None) -> Seg
         If the checkpoint in use cannot be read.
     """
     config = config or SegmentConfig()
-    if config.level not in (0, project.image.level):
-        raise InvalidInputError(
-            "The project works at another level of its image",
-            value=config.level,
-            limit=str(project.image.level),
-            remedy="Make a project of its own for that level",
-        )
+    project.check_level(config.level)
     if config.probability:
         raise InvalidInputError(
             "A project keeps labels, no probability", remedy="Write it to an output of its own"
@@ -125,14 +119,3 @@ def _set_aside(path: Path) -> None:
             broken = path.with_name(path.name + ".broken")
             shutil.rmtree(broken, ignore_errors=True)
             path.rename(broken)
-
-
-def _image(project: Project, volume: Volume | None, stack: ExitStack) -> Volume:
-    """Return the image at the project's level, opened here unless it is given."""
-    image = project.image
-    if volume is None:
-        return stack.enter_context(project.open_image())
-    if volume.shape != image.shape and image.level < len(volume.levels):
-        volume = volume.at_level(image.level)
-    image.check(volume)
-    return volume

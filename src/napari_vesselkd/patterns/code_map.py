@@ -33,6 +33,7 @@ from napari_vesselkd.geometry import AXES, Region, Shape, VoxelSize, as_shape, c
 from napari_vesselkd.labels import RunRecord
 from napari_vesselkd.volume import IntensityWindow, Volume
 
+CODES_FOLDER, CODES_ENDING = "codes", ".codes.ome.zarr"  # of a project; of a map
 KEY = "vesselkd_codes"
 DISTANCE = "distance"
 REMAKE = "Map the codes again with --restart, or copy the folder back from a backup"

@@ -19,9 +19,10 @@ import numpy.typing as npt
 from napari_vesselkd.blocks import Block, blocks_in_order, read_block
 from napari_vesselkd.blocks.order import Focus
 from napari_vesselkd.checkpoints import Checkpoint
-from napari_vesselkd.errors import CheckpointNotFoundError, DeviceError, InvalidInputError
+from napari_vesselkd.errors import CheckpointNotFoundError, DeviceError
 from napari_vesselkd.inference.blockwork import scaled
 from napari_vesselkd.inference.preparation import kept_window, volume_notices
+from napari_vesselkd.patterns.code_map import CODES_ENDING, CODES_FOLDER
 from napari_vesselkd.patterns.code_output import CodeOutput, earlier_record, open_output
 from napari_vesselkd.patterns.code_planning import CodesPlan, describe, make_plan
 from napari_vesselkd.patterns.config import CodesConfig
@@ -32,8 +33,6 @@ from napari_vesselkd.reports import Notice, Report
 from napari_vesselkd.volume import IntensityWindow, Volume, check_disk_space, claim_output, open_volume
 from napari_vesselkd.volume.output import ZARR_ENDINGS
 
-FOLDER = "codes"
-ENDING = ".codes.ome.zarr"
 Floats = npt.NDArray[np.float32]
 
 
@@ -109,7 +108,7 @@ def preflight_codes(
 
 def project_codes_path(project: Project, checkpoint: str) -> Path:
     """Return where a project keeps the code map of a checkpoint, by its name or path."""
-    return project.path / FOLDER / f"{Path(checkpoint).name.removesuffix('.safetensors')}{ENDING}"
+    return project.path / CODES_FOLDER / f"{Path(checkpoint).name.removesuffix('.safetensors')}{CODES_ENDING}"
 
 
 def map_project_codes(
@@ -140,7 +139,7 @@ def map_project_codes(
     checkpoint, config = _of_project(project, config)
     path = project_codes_path(project, checkpoint.card.name if checkpoint else config.checkpoint)
     with ExitStack() as stack:
-        image = _image(project, volume, stack)
+        image = stack.enter_context(project.image_or(volume))
         path = stack.enter_context(claim_output(path, source=image.path, endings=ZARR_ENDINGS))
         yield from _mapped(make_plan(image, config, checkpoint, project.image.level), path, focus)
 
@@ -151,8 +150,8 @@ def preflight_project_codes(
     """Return what `map_project_codes` would do and need; VesselKDError as it does before its first block."""
     checkpoint, config = _of_project(project, config)
     path = project_codes_path(project, checkpoint.card.name if checkpoint else config.checkpoint)
-    with ExitStack() as stack:
-        plan = make_plan(_image(project, volume, stack), config, checkpoint, project.image.level)
+    with project.image_or(volume) as image:
+        plan = make_plan(image, config, checkpoint, project.image.level)
         return describe(plan, earlier_record(path, restart=config.restart))
 
 
@@ -251,26 +250,9 @@ def _finished_blocks(plan: CodesPlan, target: CodeOutput) -> npt.NDArray[np.bool
 
 def _of_project(project: Project, config: CodesConfig) -> tuple[Checkpoint | None, CodesConfig]:
     """Return the project's checkpoint of that name, if it has one, and the settings at its level."""
-    if config.level not in (0, project.image.level):
-        raise InvalidInputError(
-            "The project works at another level of its image",
-            value=config.level,
-            limit=str(project.image.level),
-            remedy="Make a project of its own for that level",
-        )
+    project.check_level(config.level)
     try:
         found: Checkpoint | None = project.registry.get(config.checkpoint)
     except CheckpointNotFoundError:
         found = None  # it may be one of the user's own
     return found, replace(config, level=0)
-
-
-def _image(project: Project, volume: Volume | None, stack: ExitStack) -> Volume:
-    """Return the image at the project's level, opened here unless it is given."""
-    image = project.image
-    if volume is None:
-        return stack.enter_context(project.open_image())
-    if volume.shape != image.shape and image.level < len(volume.levels):
-        volume = volume.at_level(image.level)
-    image.check(volume)
-    return volume

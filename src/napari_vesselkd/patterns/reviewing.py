@@ -6,19 +6,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
 from napari_vesselkd.errors import InvalidInputError
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.patterns.cells import CellMap, cells_around
-from napari_vesselkd.patterns.code_map import CodeMap
+from napari_vesselkd.patterns.code_map import CODES_ENDING, CODES_FOLDER, CodeMap
 from napari_vesselkd.patterns.notes import CodeNotes
 from napari_vesselkd.patterns.usage import Usage, usage
 from napari_vesselkd.project import Project
 from napari_vesselkd.proofreading import Candidate, review_list
 
-CODES_FOLDER = "codes"
 LOOKED_AT = 1000  # blocks, the most uncertain ones
 
 
@@ -104,10 +105,17 @@ def review_by_codes(project: Project, *, side: int = 128, count: int = 200) -> t
     with project.open_image() as image:
         code_map.check(image)
     notes = CodeNotes.load(project.registry.root, code_map.sha256)
-    listed, counted = review_list(project, side=side, count=max(count, LOOKED_AT)), usage(code_map)
+    listed = review_list(project, side=side, count=max(count, LOOKED_AT))
+    counted = _counted(code_map.path, code_map.id, code_map.revision)
     scored = [(code_scores(code_map, counted, notes, one.region), one) for one in listed]
     scored.sort(key=lambda pair: (-round(pair[0].artefact, 6), -round(pair[0].rare, 6)))
     return tuple(replace(one, reason=reason_of(found)) for found, one in scored[:count])
+
+
+@lru_cache(maxsize=4)
+def _counted(path: Path, _id: str, _revision: int) -> Usage:
+    """Return the usage of a map; counted again only after cells were added, as lists are made often."""
+    return usage(CodeMap.open(path))
 
 
 def reason_of(found: CodeScores) -> str:
@@ -125,7 +133,7 @@ def latest_map(project: Project) -> CodeMap:
         If there is none.
     """
     found = sorted(
-        (project.path / CODES_FOLDER).glob("*.codes.ome.zarr"), key=lambda path: path.stat().st_mtime
+        (project.path / CODES_FOLDER).glob(f"*{CODES_ENDING}"), key=lambda path: path.stat().st_mtime
     )
     if not found:
         raise InvalidInputError(

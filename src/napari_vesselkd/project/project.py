@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 from napari_vesselkd.checkpoints import CheckpointRegistry
+from napari_vesselkd.errors import InvalidInputError
 from napari_vesselkd.project.folder import make_folder, now
 from napari_vesselkd.project.image import ImageReference, find_image, relative_path
 from napari_vesselkd.project.opening import Found, find_project
@@ -105,6 +107,37 @@ class Project(Review):
             place = place.absolute()
             self._note({"event": "moved", "path": str(place), "relative": relative_path(place, self.path)})
         return volume
+
+    @contextmanager
+    def image_or(self, volume: Volume | None) -> Iterator[Volume]:
+        """Give the image at the project's level: `volume`, checked, or where there is none the opened image.
+
+        An image that is opened here is closed at the end.
+
+        Raises
+        ------
+        SourceNotFoundError, ProjectError
+            As `open_image` and `check`.
+        """
+        if volume is None:
+            with self.open_image() as opened:
+                yield opened
+            return
+        image = self.image
+        if volume.shape != image.shape and image.level < len(volume.levels):
+            volume = volume.at_level(image.level)
+        image.check(volume)
+        yield volume
+
+    def check_level(self, level: int) -> None:
+        """Raise InvalidInputError if `level` of the image is neither 0, the default, nor the project's."""
+        if level not in (0, self.image.level):
+            raise InvalidInputError(
+                "The project works at another level of its image",
+                value=level,
+                limit=str(self.image.level),
+                remedy="Make a project of its own for that level",
+            )
 
     def check(self, volume: Volume) -> None:
         """Raise ProjectError, saying what differs, if `volume` is not the image of this project."""

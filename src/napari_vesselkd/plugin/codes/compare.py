@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from napari_vesselkd.patterns.code_map import CODES_ENDING
 from napari_vesselkd.plugin.codes.chosen import ChosenCodes
 from napari_vesselkd.plugin.codes.comparing import (
     ChangedCells,
@@ -129,7 +130,7 @@ class CodesCompare(QWidget):
 
     def _list(self, maps: Sequence[Path]) -> None:
         self._maps = tuple(maps)
-        texts = [*(path.name.removesuffix(".codes.ome.zarr") for path in maps), OTHER]
+        texts = [*(path.name.removesuffix(CODES_ENDING) for path in maps), OTHER]
         self.map.clear()
         self.map.addItems(texts)
         set_quietly(self.map, "setCurrentIndex", 0)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_vesselkd.patterns.code_map import CODES_ENDING
 from napari_vesselkd.plugin.codes.engine import OpenMap
-from napari_vesselkd.plugin.codes.state import ENDING
 from napari_vesselkd.plugin.live_level import LiveLevel
 from napari_vesselkd.reports import Report
 
@@ -49,7 +49,7 @@ class ChangedCells(Report):
 def other_maps(shown: OpenMap) -> tuple[Path, ...]:
     """Return the code maps beside the one that is shown, by name."""
     here = shown.code_map.path
-    return tuple(sorted(path for path in here.parent.glob(f"*{ENDING}") if path.name != here.name))
+    return tuple(sorted(path for path in here.parent.glob(f"*{CODES_ENDING}") if path.name != here.name))
 
 
 def compare_with(shown: OpenMap, path: Path) -> Iterator[Report]:

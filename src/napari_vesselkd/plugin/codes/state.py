@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_vesselkd.geometry import Region, Shape
+from napari_vesselkd.patterns.code_map import CODES_ENDING, CODES_FOLDER
 from napari_vesselkd.plugin.chosen_volume import Chosen, default_output, describe_chosen, nearest_folder
 from napari_vesselkd.plugin.failure import Failure
 from napari_vesselkd.plugin.segment_state import Button, Estimate, Phase, RunState, Where, describe_progress
 from napari_vesselkd.plugin.visible import describe_region
-from napari_vesselkd.projections.levels import region_at
 
-ENDING = ".codes.ome.zarr"
 NO_VOLUME = "Open a volume first: File > Open, or File > Open Sample > VesselKD"
 LOOKING = "Looking for teachers…"
 NO_TEACHER = "No checkpoint here has a codebook: teach a teacher on Learn, or import one"
@@ -71,16 +70,12 @@ class CodesForm:
     @property
     def shape(self) -> Shape:
         """Shape of the level that is worked on."""
-        if self.chosen is None:
-            return (1, 1, 1)
-        return self.chosen.level_shapes[self.level] if self.level else self.chosen.shape
+        return (1, 1, 1) if self.chosen is None else self.chosen.shape_at(self.level)
 
     @property
     def level_region(self) -> Region | None:
         """`region` in voxels of `level`."""
-        if self.region is None or self.chosen is None or not self.level:
-            return self.region
-        return region_at(self.region, self.chosen.shape, self.shape)
+        return self.region if self.chosen is None else self.chosen.region_at(self.region, self.level)
 
     @property
     def factors(self) -> tuple[float, float, float]:
@@ -99,9 +94,9 @@ class CodesForm:
         """Where the map is kept; None where nothing is chosen."""
         if self.chosen is None or self.teacher is None:
             return None
-        name = self.teacher.name + (f"-level{self.level}" if self.level else "") + ENDING
+        name = self.teacher.name + (f"-level{self.level}" if self.level else "") + CODES_ENDING
         if self.project is not None:
-            return self.project / "codes" / name
+            return self.project / CODES_FOLDER / name
         beside = default_output(self.chosen)
         return beside.with_name(f"{beside.name.removesuffix('-vessels.ome.zarr')}-{name}")
 
