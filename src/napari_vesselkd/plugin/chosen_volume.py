@@ -7,8 +7,13 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from napari_vesselkd.geometry import Shape, VoxelSize
+from napari_vesselkd.geometry import Region, Shape, VoxelSize, as_shape
+from napari_vesselkd.plugin.layers import LayerVolume, placement, shown_by
+from napari_vesselkd.plugin.rescaling import same_size
+from napari_vesselkd.projections.levels import region_at
+from napari_vesselkd.volume import Volume
 
 SOURCE_ENDINGS = (
     ".ome.zarr", ".zarr", ".ome.tif", ".ome.tiff", ".tif", ".tiff", ".nii.gz", ".nii", ".h5", ".hdf5", ".mha",
@@ -46,6 +51,33 @@ class Chosen:
     @property
     def levels(self) -> int:
         return max(1, len(self.level_shapes))
+
+    def shape_at(self, level: int) -> Shape:
+        """Return the shape of a level."""
+        return self.level_shapes[level] if level else self.shape
+
+    def region_at(self, region: Region | None, level: int) -> Region | None:
+        """Return `region`, of level 0, in voxels of a level."""
+        return region if region is None or not level else region_at(region, self.shape, self.shape_at(level))
+
+
+def chosen_of(layer: Any, source: LayerVolume, volume: Volume) -> Chosen:
+    """Return what is to be said of a layer, its volume as it was read, and the volume that is worked on."""
+    shown = shown_by(layer)
+    file = shown.volume if shown is not None else None
+    return Chosen(
+        name=volume.name,
+        shape=volume.shape,
+        dtype=str(volume.dtype),
+        voxel_size_um=volume.voxel_size_um,
+        voxel_size_known=volume.voxel_size_known,
+        path=Path(volume.path) if volume.path else None,
+        channel=volume.channel,
+        level_shapes=tuple(as_shape(level.shape) for level in volume.levels),
+        size_typed=file is not None and volume.voxel_size_known and not same_size(file, volume),
+        tilted=placement(layer).affine is not None,
+        notices=source.notices,
+    )
 
 
 def default_output(chosen: Chosen, level: int = 0) -> Path:

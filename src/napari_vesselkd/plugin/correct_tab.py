@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.labels import BlockEdit
@@ -17,6 +17,7 @@ from napari_vesselkd.plugin.block_layer import BRUSH, BlockLayer
 from napari_vesselkd.plugin.correct_panel import BOX, CorrectPanel
 from napari_vesselkd.plugin.correct_state import Here, Review, Work, draw_correct, region_around
 from napari_vesselkd.plugin.failure import Failure
+from napari_vesselkd.plugin.parts import scroll_to
 from napari_vesselkd.plugin.project_layers import decode_again, levels_shown, refresh_labels
 from napari_vesselkd.plugin.review_orders import list_blocks
 from napari_vesselkd.plugin.session import ProjectSession
@@ -357,12 +358,7 @@ class CorrectTab(QWidget):
         QTimer.singleShot(0, self._show_error)
 
     def _show_error(self) -> None:
-        """Scroll to the error: it may lie below what a small window shows."""
-        area = self.parentWidget()
-        while area is not None and not isinstance(area, QScrollArea):
-            area = area.parentWidget()
-        if area is not None:
-            area.ensureWidgetVisible(self.panel.error)
+        scroll_to(self.panel.error)
 
     def _paint(self) -> None:
         self.panel.paint(

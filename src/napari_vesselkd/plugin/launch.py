@@ -67,8 +67,6 @@ def make_viewer(
     dock = show_dock(viewer)
     if project is not None:
         dock.session.open(project)
-    if project is not None:
-        dock.session.open(project)
     if run_demo:
         viewer.open_sample(PLUGIN, DEMO_SAMPLE)
         QTimer.singleShot(FIRST_LOOK_MS, lambda: _start_demo(dock, output))

@@ -10,7 +10,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_vesselkd import jobs
 from napari_vesselkd.errors import OutputBusyError, VesselKDError
@@ -24,6 +24,7 @@ from napari_vesselkd.plugin.judgement import GateState, draw_gate, needs_a_secon
 from napari_vesselkd.plugin.learn_panel import LearnPanel
 from napari_vesselkd.plugin.learn_state import Lesson, Offer, draw_learn
 from napari_vesselkd.plugin.lineage import Entry, read_entries
+from napari_vesselkd.plugin.parts import scroll_to
 from napari_vesselkd.plugin.session import ProjectSession
 from napari_vesselkd.plugin.teaching import ask_for_offer
 from napari_vesselkd.plugin.visible import go_to
@@ -289,12 +290,7 @@ class LearnTab(QWidget):
         QTimer.singleShot(0, self._show_error)
 
     def _show_error(self) -> None:
-        """Scroll to the error: it may lie below what a small window shows."""
-        area = self.parentWidget()
-        while area is not None and not isinstance(area, QScrollArea):
-            area = area.parentWidget()
-        if area is not None:
-            area.ensureWidgetVisible(self.panel.error)
+        scroll_to(self.panel.error)
 
     # Painting
 

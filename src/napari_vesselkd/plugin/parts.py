@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QPlainTextEdit,
     QPushButton,
+    QScrollArea,
     QSizePolicy,
     QToolButton,
     QVBoxLayout,
@@ -222,6 +223,15 @@ def set_quietly(widget: Any, setter: str, value: Any) -> None:
     blocker = QSignalBlocker(widget)
     getattr(widget, setter)(value)
     blocker.unblock()
+
+
+def scroll_to(widget: QWidget) -> None:
+    """Bring `widget` into view: it may lie below what a small window shows."""
+    area = widget.parentWidget()
+    while area is not None and not isinstance(area, QScrollArea):
+        area = area.parentWidget()
+    if area is not None:
+        area.ensureWidgetVisible(widget)
 
 
 def labelled(text: str) -> QLabel:

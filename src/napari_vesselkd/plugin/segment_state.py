@@ -17,7 +17,6 @@ from napari_vesselkd.plugin.chosen_volume import Chosen, describe_chosen, neares
 from napari_vesselkd.plugin.failure import Failure
 from napari_vesselkd.plugin.progress_text import describe_progress_of
 from napari_vesselkd.plugin.visible import describe_region
-from napari_vesselkd.projections.levels import region_at
 from napari_vesselkd.reports import Progress
 
 OUTPUT_ENDINGS = (".ome.zarr", ".tif", ".tiff", ".nii.gz", ".nii")
@@ -102,16 +101,12 @@ class Form:
     @property
     def shape(self) -> Shape:
         """Shape of the level that is worked on."""
-        if self.chosen is None:
-            return (1, 1, 1)
-        return self.chosen.level_shapes[self.level] if self.level else self.chosen.shape
+        return (1, 1, 1) if self.chosen is None else self.chosen.shape_at(self.level)
 
     @property
     def level_region(self) -> Region | None:
         """`region` in voxels of `level`."""
-        if self.region is None or self.chosen is None or not self.level:
-            return self.region
-        return region_at(self.region, self.chosen.shape, self.shape)
+        return self.region if self.chosen is None else self.chosen.region_at(self.region, self.level)
 
 
 @dataclass(frozen=True)

@@ -5,29 +5,27 @@ All decisions about what is shown are in `segment_state`; all threads are `worke
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_vesselkd.errors import VesselKDError
-from napari_vesselkd.geometry import Region, VoxelSize, as_shape
-from napari_vesselkd.plugin.chosen_volume import Chosen
+from napari_vesselkd.geometry import Region, VoxelSize
+from napari_vesselkd.plugin.chosen_volume import Chosen, chosen_of
 from napari_vesselkd.plugin.failure import Failure
 from napari_vesselkd.plugin.layers import (
     LayerVolume,
     current_steps,
     is_candidate,
-    placement,
     refusal,
     show_labels,
     shown_by,
     volume_of,
 )
-from napari_vesselkd.plugin.parts import set_quietly
-from napari_vesselkd.plugin.rescaling import place_level, same_size, set_voxel_size
+from napari_vesselkd.plugin.parts import scroll_to, set_quietly
+from napari_vesselkd.plugin.rescaling import place_level, set_voxel_size
 from napari_vesselkd.plugin.run_panel import RunPanel
 from napari_vesselkd.plugin.segment_form import SegmentForm
 from napari_vesselkd.plugin.segment_state import Estimate, Form, Phase, RunState, Target, Where, draw
@@ -277,23 +275,7 @@ class SegmentTab(QWidget):
         self._paint()
 
     def _chosen(self) -> Chosen | None:
-        if self._source is None:
-            return None
-        volume, shown = self._source.volume, shown_by(self._layer)
-        file = shown.volume if shown is not None else None
-        return Chosen(
-            name=volume.name,
-            shape=volume.shape,
-            dtype=str(volume.dtype),
-            voxel_size_um=volume.voxel_size_um,
-            voxel_size_known=volume.voxel_size_known,
-            path=Path(volume.path) if volume.path else None,
-            channel=volume.channel,
-            level_shapes=tuple(as_shape(level.shape) for level in volume.levels),
-            size_typed=file is not None and volume.voxel_size_known and not same_size(file, volume),
-            tilted=placement(self._layer).affine is not None,
-            notices=self._source.notices,
-        )
+        return None if self._source is None else chosen_of(self._layer, self._source, self._source.volume)
 
     # The pre-flight
 
@@ -368,12 +350,7 @@ class SegmentTab(QWidget):
         QTimer.singleShot(0, self._show_error)
 
     def _show_error(self) -> None:
-        """Scroll to the error: it may lie below what a small window shows."""
-        area = self.parentWidget()
-        while area is not None and not isinstance(area, QScrollArea):
-            area = area.parentWidget()
-        if area is not None:
-            area.ensureWidgetVisible(self.panel.error)
+        scroll_to(self.panel.error)
 
     def _end(self, phase: Phase) -> None:
         self._run = replace(self._run, phase=phase)

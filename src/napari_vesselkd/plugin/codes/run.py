@@ -9,8 +9,8 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_vesselkd.errors import VesselKDError
-from napari_vesselkd.geometry import Region, as_shape
-from napari_vesselkd.plugin.chosen_volume import Chosen
+from napari_vesselkd.geometry import Region
+from napari_vesselkd.plugin.chosen_volume import Chosen, chosen_of
 from napari_vesselkd.plugin.codes import form as codes_form
 from napari_vesselkd.plugin.codes.engine import (
     OpenMap,
@@ -25,13 +25,10 @@ from napari_vesselkd.plugin.layers import (
     LayerVolume,
     current_steps,
     is_candidate,
-    placement,
     refusal,
-    shown_by,
     volume_of,
 )
 from napari_vesselkd.plugin.parts import set_quietly
-from napari_vesselkd.plugin.rescaling import same_size
 from napari_vesselkd.plugin.segment_state import Estimate, Phase, RunState, Where
 from napari_vesselkd.plugin.session import ProjectSession
 from napari_vesselkd.plugin.viewer_events import ViewerEvents
@@ -215,23 +212,7 @@ class CodesRun(QWidget):
         self._paint()
 
     def _chosen(self) -> Chosen | None:
-        if self.source is None:
-            return None
-        volume, shown = self._volume(), shown_by(self.layer)
-        file = shown.volume if shown is not None else None
-        return Chosen(
-            name=volume.name,
-            shape=volume.shape,
-            dtype=str(volume.dtype),
-            voxel_size_um=volume.voxel_size_um,
-            voxel_size_known=volume.voxel_size_known,
-            path=Path(volume.path) if volume.path else None,
-            channel=volume.channel,
-            level_shapes=tuple(as_shape(level.shape) for level in volume.levels),
-            size_typed=file is not None and volume.voxel_size_known and not same_size(file, volume),
-            tilted=placement(self.layer).affine is not None,
-            notices=self.source.notices,
-        )
+        return None if self.source is None else chosen_of(self.layer, self.source, self._volume())
 
     # The project
 
