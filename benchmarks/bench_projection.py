@@ -216,6 +216,8 @@ def main(argument):
 
 if __name__ == "__main__":
     wanted = sys.argv[1:]
+    if {"-h", "--help"} & {*wanted}:
+        sys.exit(__doc__)
     if wanted == ["window"] and not os.environ.get("DISPLAY") and sys.platform == "linux":
         xvfb = shutil.which("xvfb-run")
         if xvfb is None:
