@@ -6,7 +6,8 @@ labels are 0 background and 1 vessel, corrections 0 unlabelled, 1 background and
 
 from napari_vesselkd.labels.edits import BlockEdit
 from napari_vesselkd.labels.journal import Journal
+from napari_vesselkd.labels.ledger import Ledger
 from napari_vesselkd.labels.record import RunRecord
 from napari_vesselkd.labels.store import LabelStore
 
-__all__ = ["BlockEdit", "Journal", "LabelStore", "RunRecord"]
+__all__ = ["BlockEdit", "Journal", "LabelStore", "Ledger", "RunRecord"]

@@ -2,165 +2,95 @@
 
 Notation: z, y, x axes; voxels are 0 unlabelled, 1 background, 2 vessel; a box is a region in voxels of the
 block. A change is a box with its old and new voxels, so every change has its inverse; a step is what one undo
-takes back (the changes of one stroke). The journal begins with the voxels that the block began from.
+takes back (the changes of one stroke). The journal of a block begins with the voxels that the block began
+from. The sheet is the block of the whole volume that lies over everything: it begins with nothing.
 """
 
 from __future__ import annotations
 
-import base64
 import os
-import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import numpy.typing as npt
 
-from napari_vesselkd.errors import InvalidInputError, ProjectError
-from napari_vesselkd.geometry import Region, Shape, as_shape
+from napari_vesselkd.errors import InvalidInputError
+from napari_vesselkd.geometry import Region, Shape
+from napari_vesselkd.labels.changes import (
+    BACKGROUND,
+    UNLABELLED,
+    VESSEL,
+    Change,
+    Voxels,
+    around,
+    changed_box,
+    checked_voxels,
+    packed,
+)
 from napari_vesselkd.labels.journal import Journal, encoded
+from napari_vesselkd.labels.ledger import Ledger
+from napari_vesselkd.labels.replaying import FORMAT, SHEET, Replay, flat_shape, follow_again, replay
+from napari_vesselkd.labels.sparse import CHUNK, SparseVoxels
 from napari_vesselkd.volume import output_errors
 
-VALUES = 3
-WHOLE = ("b", "u", "i")  # numpy's kinds of whole numbers
-UNLABELLED, BACKGROUND, VESSEL = range(VALUES)
-Voxels = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Change:
-    """One change: the box, and its voxels before and after, packed as in the journal."""
-
-    box: Region
-    old: str
-    new: str
-
-    def apply(self, voxels: Voxels) -> None:
-        voxels[self.box.slices] = unpacked(self.new, self.box.shape)
-
-    def revert(self, voxels: Voxels) -> None:
-        voxels[self.box.slices] = unpacked(self.old, self.box.shape)
-
-
-@dataclass
-class Step:
-    """What one undo takes back."""
-
-    number: int
-    changes: list[Change]
-
-    @property
-    def box(self) -> Region:
-        """The smallest box around all changes."""
-        boxes = [change.box for change in self.changes]
-        start = as_shape(np.min([box.start for box in boxes], axis=0))
-        return Region(start, as_shape(np.max([box.stop for box in boxes], axis=0)))
-
-
-@dataclass
-class Replay:
-    """A block as its journal gives it.
-
-    Attributes
-    ----------
-    number : int
-    region : Region
-        In voxels of the volume.
-    voxels : ndarray of uint8, (z, y, x)
-        After the last change.
-    done, undone : list of Step
-        What can be undone, and redone; the next one last.
-    marks : int
-        Acceptances so far.
-    marked : ndarray of uint8, (z, y, x), or None
-        The voxels at the acceptance asked for.
-    notice : str or None
-        What was left out.
-    """
-
-    number: int
-    region: Region
-    voxels: Voxels
-    done: list[Step] = field(default_factory=list)
-    undone: list[Step] = field(default_factory=list)
-    marks: int = 0
-    marked: Voxels | None = None
-    notice: str | None = None
-
-    def follow(self, record: Mapping[str, Any]) -> None:
-        """Do what a record of the journal says."""
-        kind = record["kind"]
-        if kind == "stroke":
-            box = Region.parse(record["box"], self.voxels.shape)
-            self.add(int(record["step"]), Change(box, record["old"], record["new"]))
-        elif kind == "undo" and self.done and self.done[-1].number == record["step"]:
-            self.undo()
-        elif kind == "redo" and self.undone and self.undone[-1].number == record["step"]:
-            self.redo()
-        elif kind == "accepted":
-            self.marks = int(record["mark"])
-
-    def add(self, number: int, change: Change) -> None:
-        """Apply a change that belongs to step `number`: the last one or a new one."""
-        if self.done and self.done[-1].number == number:
-            self.done[-1].changes.append(change)
-        else:
-            self.done.append(Step(number, [change]))
-        self.undone.clear()
-        change.apply(self.voxels)
-
-    def undo(self) -> Region:
-        step = self.done.pop()
-        self.undone.append(step)
-        for change in reversed(step.changes):
-            change.revert(self.voxels)
-        return step.box
-
-    def redo(self) -> Region:
-        step = self.undone.pop()
-        self.done.append(step)
-        for change in step.changes:
-            change.apply(self.voxels)
-        return step.box
+__all__ = [
+    "BACKGROUND", "SHEET", "UNLABELLED", "VESSEL", "BlockEdit", "changed_box", "follow_again", "replay",
+]  # fmt: skip
 
 
 class BlockEdit:
     """The editable voxels of one block; every change is in its journal before the call returns.
 
-    The calls `record`, `undo` and `redo` come from one thread at a time. They hand the change to the system,
-    so that it survives the process being killed; `sync`, from any thread, waits until it survives the machine
-    losing power too.
+    Threads take turns. A change is handed to the system, so that it survives the process being killed;
+    `sync` waits until it survives the machine losing power too.
 
     Attributes
     ----------
     number : int
-        Of the block.
+        Of the block; 0 is the sheet.
     region : Region
-        In voxels of the volume.
+        In voxels of the volume; of a MIP annotation, its slab.
+    axis : int or None
+        Along which a MIP annotation is flat.
     notice : str or None
         What of the journal could not be read.
     """
 
-    def __init__(self, path: Path, replay: Replay) -> None:
+    def __init__(self, path: Path, replay: Replay, ledger: Ledger | None = None) -> None:
         self.path = path
         self.number, self.region, self.notice = replay.number, replay.region, replay.notice
+        self.axis = replay.axis
         self._state = replay
         self._stroke: int | None = None
         self._step = max([step.number for step in (*replay.done, *replay.undone)], default=0)
+        self._ledger = ledger or Ledger(replay.last)
+        self._retract: Callable[[], object] | None = None
         self._journal = Journal(path)
 
     @classmethod
     def begin(
-        cls, path: Path, *, number: int, region: Region, start: Voxels, identity: Mapping[str, str]
+        cls,
+        path: Path,
+        *,
+        number: int,
+        region: Region,
+        start: Voxels | None,
+        identity: Mapping[str, str],
+        axis: int | None = None,
+        ledger: Ledger | None = None,
     ) -> Self:
         """Begin the journal of a block with the voxels `start`, (z, y, x), made aside and then renamed.
 
-        `identity` says what the block is of; `open` demands the same.
+        The sheet, number 0, has none. `identity` says what the block is of; `open` demands the same. With
+        `axis` it is a MIP annotation, whose voxels are 1 along that axis.
         """
-        start = checked_voxels(start, region.shape)
-        first = {"kind": "begin", "number": number, "region": _bounds(region), "start": packed(start)}
+        first = {"kind": "begin", "number": number, "region": _bounds(region), "format": FORMAT, "axis": axis}
+        shape = flat_shape(region, axis)
+        voxels: Voxels | SparseVoxels = SparseVoxels(shape)
+        if start is not None:
+            voxels = checked_voxels(start, shape).copy()
+            first["start"] = packed(voxels)
         aside = path.with_name(path.name + ".part")
         with output_errors(path):
             with aside.open("wb") as file:
@@ -168,19 +98,46 @@ class BlockEdit:
                 file.flush()
                 os.fsync(file.fileno())
             aside.replace(path)
-        return cls(path, Replay(number, region, start.copy()))
+        return cls(path, Replay(number, region, voxels, axis), ledger)
 
     @classmethod
-    def open(cls, path: Path, identity: Mapping[str, str]) -> Self:
+    def open(cls, path: Path, identity: Mapping[str, str], ledger: Ledger | None = None) -> Self:
         """Open a block as it was left; ProjectError as `replay`."""
-        return cls(path, replay(path, identity))
+        return cls(path, replay(path, identity), ledger)
+
+    @property
+    def shape(self) -> Shape:
+        """Of the voxels, (z, y, x)."""
+        return self._state.shape
 
     @property
     def voxels(self) -> Voxels:
-        """The current voxels, (z, y, x), 0, 1 or 2; a view that cannot be written: copy it for a layer."""
-        view = self._state.voxels.view()
+        """The current voxels, (z, y, x), 0, 1 or 2; a view that cannot be written: copy it for a layer.
+
+        Raises
+        ------
+        InvalidInputError
+            For the sheet, which may be larger than the memory: `read` a box of it.
+        """
+        view = _dense(self._state.voxels).view()
         view.setflags(write=False)
         return view
+
+    def read(self, box: Region) -> Voxels:
+        """Return a copy of the current voxels of a box of the block, (z, y, x)."""
+        box.checked(self.shape)
+        with self._ledger.turn:
+            return self._state.voxels[box.slices].copy()
+
+    def painted(self) -> list[Region]:
+        """Return the boxes, of at most 64 voxels along each side, of the sheet that hold something."""
+        voxels = self._state.voxels
+        with self._ledger.turn:
+            return list(voxels.painted()) if isinstance(voxels, SparseVoxels) else []
+
+    def who(self) -> dict[str, int]:
+        """Return the number of strokes of each user; "" are those of a journal that did not say."""
+        return dict(self._state.people)
 
     @property
     def can_undo(self) -> bool:
@@ -194,7 +151,9 @@ class BlockEdit:
     def closed(self) -> bool:
         return self._journal.closed
 
-    def record(self, new: npt.NDArray[Any], *, stroke: int | None = None) -> Region | None:
+    def record(
+        self, new: npt.NDArray[Any], *, stroke: int | None = None, tool: str = "brush"
+    ) -> Region | None:
         """Journal the difference between `new` and the current voxels, which then are `new`.
 
         Parameters
@@ -203,6 +162,8 @@ class BlockEdit:
             0, 1 or 2.
         stroke : int, optional
             Changes with the same number, one after the other, are one step of undo.
+        tool : str
+            What did it, for the history.
 
         Returns
         -------
@@ -216,41 +177,92 @@ class BlockEdit:
         OutputError
             If the disk is full; nothing is recorded, and the next call finds the difference again.
         """
-        box = changed_box(self._state.voxels, new)
-        if box is None:
-            return None
-        part = checked_voxels(new[box.slices], box.shape)
-        change = Change(box, packed(self._state.voxels[box.slices]), packed(part))
-        same = stroke is not None and stroke == self._stroke and self.can_undo
-        number = self._state.done[-1].number if same else self._step + 1
-        entry = {"kind": "stroke", "step": number, "box": str(box), "old": change.old, "new": change.new}
-        self._journal.append(entry, sync=False)
-        self._step, self._stroke = max(self._step, number), stroke
-        self._state.add(number, change)
-        return box
+        with self._ledger.turn:
+            box = changed_box(_dense(self._state.voxels), new)
+            return None if box is None else self.change(box, new[box.slices], stroke=stroke, tool=tool)
 
-    def undo(self) -> Region | None:
-        """Take the last step back; return the box that changed, None where there is nothing to undo."""
-        if not self.can_undo:
-            return None
-        self._journal.append({"kind": "undo", "step": self._state.done[-1].number}, sync=False)
-        self._stroke = None
-        return self._state.undo()
+    def change(
+        self,
+        box: Region,
+        new: npt.NDArray[Any],
+        *,
+        stroke: int | None = None,
+        tool: str = "brush",
+        stamp: Mapping[str, Any] | None = None,
+    ) -> Region | None:
+        """Journal new voxels of a box; as `record`.
 
-    def redo(self) -> Region | None:
+        Parameters
+        ----------
+        box : Region
+            In voxels of the block.
+        new : ndarray of whole numbers, (z, y, x)
+            Of the shape of the box; 0, 1 or 2.
+        stroke, tool
+            As in `record`.
+        stamp : mapping, optional
+            Of an operation that has parts in other journals too; `retract` takes it back.
+
+        Raises
+        ------
+        RegionError
+            If the box is not inside the block.
+        InvalidInputError, OutputError
+            As `record`.
+        """
+        part = checked_voxels(new, box.checked(self.shape).shape)
+        with self._ledger.turn:
+            changes = self._changes(box, part)
+            if not changes:
+                return None
+            same = stroke is not None and stroke == self._stroke and self.can_undo
+            same = same and stamp is None and self._ledger.latest(self.number)
+            number = self._state.done[-1].number if same else self._step + 1
+            values = changes[0].to_record() if len(changes) == 1 else _several(changes)
+            self._append({"kind": "stroke", "step": number, "tool": tool, **values}, stamp)
+            undone = list(self._state.undone)
+            self._step, self._stroke = max(self._step, number), stroke
+            self._state.add(number, changes)
+            self._state.people[self._ledger.who] = self._state.people.get(self._ledger.who, 0) + 1
+            self._retract = lambda: self._unpaint(undone)
+            return around([change.box for change in changes])
+
+    def undo(self, stamp: Mapping[str, Any] | None = None) -> Region | None:
+        """Take the last step back; return the box that changed, None where there is nothing to undo.
+
+        A project's `history` undoes in the order of all blocks.
+        """
+        with self._ledger.turn:
+            if not self.can_undo:
+                return None
+            self._append({"kind": "undo", "step": self._state.done[-1].number}, stamp)
+            self._retract = self._state.redo
+            return self._state.undo()
+
+    def redo(self, stamp: Mapping[str, Any] | None = None) -> Region | None:
         """Do the step that was undone last again; return the box that changed, or None."""
-        if not self.can_redo:
-            return None
-        self._journal.append({"kind": "redo", "step": self._state.undone[-1].number}, sync=False)
-        self._stroke = None
-        return self._state.redo()
+        with self._ledger.turn:
+            if not self.can_redo:
+                return None
+            self._append({"kind": "redo", "step": self._state.undone[-1].number}, stamp)
+            self._retract = self._state.undo
+            return self._state.redo()
+
+    def retract(self) -> None:
+        """Take the last record out of the journal: another part of its operation could not be written."""
+        with self._ledger.turn:
+            if self._retract is not None:
+                self._journal.retract()
+                self._retract()
+                self._retract = None
 
     def mark(self) -> int:
         """Note that the voxels are accepted as they are; return the number of this acceptance, from 1."""
-        number = self._state.marks + 1
-        self._journal.append({"kind": "accepted", "mark": number})
-        self._state.marks, self._stroke = number, None
-        return number
+        with self._ledger.turn:
+            number = self._state.marks + 1
+            self._journal.append({"kind": "accepted", "mark": number})
+            self._state.marks, self._stroke, self._retract = number, None, None
+            return number
 
     def sync(self) -> None:
         """Wait until everything recorded is on the disk."""
@@ -260,101 +272,43 @@ class BlockEdit:
         """Write everything to the disk and close the journal."""
         self._journal.close()
 
+    def _append(self, record: dict[str, Any], stamp: Mapping[str, Any] | None) -> None:
+        record = {**record, **(self._ledger.stamp() if stamp is None else stamp)}
+        self._journal.append(record, sync=False)
+        self._stroke = None
+        self._ledger.told(self.number, record)
 
-def replay(
-    path: Path, identity: Mapping[str, str], mark: int | None = None, *, only_begin: bool = False
-) -> Replay:
-    """Return a block as its journal gives it, with the voxels at acceptance `mark` if that is given.
+    def _changes(self, box: Region, new: Voxels) -> list[Change]:
+        """Return what differs inside a box; of the sheet, chunk by chunk."""
+        voxels, found = self._state.voxels, []
+        pieces = [box]
+        if isinstance(voxels, SparseVoxels):
+            side = (CHUNK,) * 3
+            pieces = [one for one in map(box.intersection, box.aligned(side).pieces(side)) if one]
+        for piece in pieces:
+            old, part = voxels[piece.slices], new[piece.relative_to(box.start).slices]
+            inside = changed_box(old, part)
+            if inside is not None:
+                at = inside.shifted(piece.start)
+                found.append(Change.between(at, old[inside.slices], part[inside.slices]))
+        return found
 
-    With `only_begin`, as it began.
-
-    Raises
-    ------
-    ProjectError
-        If the journal is missing, without its beginning, or of another project.
-    """
-    records, notice = Journal.read(path)
-    state = _beginning(path, records, identity)
-    state.notice = notice
-    for record in () if only_begin else records[1:]:
-        state.follow(record)
-        if record["kind"] == "accepted" and record["mark"] == mark:
-            state.marked = state.voxels.copy()
-    return state
-
-
-def follow_again(path: Path, identity: Mapping[str, str], start: Voxels) -> Voxels:
-    """Return the voxels (z, y, x) after the strokes of a journal whose beginning is damaged, from `start`."""
-    records, _ = Journal.read(path)
-    state = Replay(0, Region.whole(start.shape), start.copy())
-    if not any(record.get(key, value) != value for record in records for key, value in identity.items()):
-        for record in records:
-            if record["kind"] != "begin":
-                state.follow(record)
-    return state.voxels
+    def _unpaint(self, undone: list[Any]) -> None:
+        self._state.undo()
+        self._state.undone[:] = undone
 
 
-def changed_box(old: Voxels, new: npt.NDArray[Any]) -> Region | None:
-    """Return the smallest box in which two arrays (z, y, x) differ, or None.
-
-    Raises
-    ------
-    InvalidInputError
-        If their shapes differ.
-    """
-    if old.shape != new.shape:
+def _dense(voxels: Voxels | SparseVoxels) -> Voxels:
+    if isinstance(voxels, SparseVoxels):
         raise InvalidInputError(
-            "The voxels are not those of this block", value=new.shape, limit=f"{old.shape}"
+            "The sheet may be larger than the memory", remedy="Read and change a box of it"
         )
-    differs = old != new
-    planes = np.flatnonzero(differs.reshape(len(differs), -1).any(axis=1))
-    if not len(planes):
-        return None
-    slab = differs[planes[0] : planes[-1] + 1]
-    found = [planes, *(np.flatnonzero(slab.any(axis=axes)) for axes in ((0, 2), (0, 1)))]
-    return Region(as_shape([axis[0] for axis in found]), as_shape([axis[-1] + 1 for axis in found]))
+    return voxels
 
 
-def checked_voxels(voxels: npt.NDArray[Any], shape: Shape) -> Voxels:
-    """Return labels of `shape` as bytes; InvalidInputError where there are others than 0, 1 and 2."""
-    if voxels.shape != shape:
-        raise InvalidInputError(
-            "The voxels are not those of this block", value=voxels.shape, limit=f"{shape}"
-        )
-    known = voxels.dtype.kind in WHOLE and voxels.min() >= 0 and voxels.max() < VALUES
-    if not known:
-        odd = voxels.dtype if voxels.dtype.kind not in WHOLE else np.unique(voxels)[-5:].tolist()
-        raise InvalidInputError(
-            "The labels hold other values than those of a correction",
-            value=odd,
-            limit="0 unlabelled, 1 background, 2 vessel",
-            remedy="Undo the last stroke and paint with 1 or 2",
-        )
-    return np.ascontiguousarray(voxels, dtype=np.uint8)
-
-
-def packed(voxels: Voxels) -> str:
-    """Return voxels as the journal holds them: zlib, then base64."""
-    return base64.b64encode(zlib.compress(voxels.tobytes(), 1)).decode()
-
-
-def unpacked(text: str, shape: Shape) -> Voxels:
-    """Return the voxels (z, y, x) of what `packed` made."""
-    return np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8).reshape(shape)
+def _several(changes: list[Change]) -> dict[str, Any]:
+    return {"changes": [change.to_record() for change in changes]}
 
 
 def _bounds(region: Region) -> list[list[int]]:
     return [list(region.start), list(region.stop)]
-
-
-def _beginning(path: Path, records: list[dict[str, Any]], identity: Mapping[str, str]) -> Replay:
-    remedy = "Copy the file back from a backup, or mark the region again as a new block"
-    if not path.is_file():
-        raise ProjectError("The journal of a block is missing", value=path, remedy=remedy)
-    first = records[0] if records else {}
-    if first.get("kind") != "begin":
-        raise ProjectError("The journal of a block has lost its beginning", value=path, remedy=remedy)
-    if any(first.get(key) != value for key, value in identity.items()):
-        raise ProjectError("The journal of a block is of another project", value=path, remedy=remedy)
-    region = Region(*(as_shape(corner) for corner in first["region"]))
-    return Replay(int(first["number"]), region, unpacked(first["start"], region.shape).copy())

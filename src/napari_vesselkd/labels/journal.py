@@ -46,7 +46,7 @@ class Journal:
             if not self.path.parent.is_dir():
                 raise OutputError("The folder of the journal is gone", value=self.path.parent)
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-            self._end = _end_of_last_line(self._file)
+            self._end = self._before = _end_of_last_line(self._file)
             os.ftruncate(self._file, self._end)
 
     @classmethod
@@ -89,7 +89,23 @@ class Journal:
             except OSError as error:
                 self._cut_back()
                 raise _failed(self.path, error) from error
-            self._end += len(line)
+            self._before, self._end = self._end, self._end + len(line)
+
+    def retract(self) -> None:
+        """Take the record appended last away again; a second call does nothing.
+
+        Raises
+        ------
+        OutputError
+            If the disk is gone.
+        """
+        with self._turn:
+            if self._file >= 0:
+                try:
+                    os.ftruncate(self._file, self._before)
+                except OSError as error:
+                    raise _failed(self.path, error) from error
+                self._end = self._before
 
     def sync(self) -> None:
         """Wait until all that was appended is on the disk. May be called from another thread.

@@ -7,7 +7,7 @@ accepted blocks overlap, the one accepted last lies on top; where a block is unl
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +16,23 @@ import numpy.typing as npt
 from napari_vesselkd.errors import OutputError, ProjectError
 from napari_vesselkd.geometry import Region, as_shape
 from napari_vesselkd.labels import LabelStore, RunRecord
-from napari_vesselkd.labels.edits import BACKGROUND, VESSEL, changed_box, replay
+from napari_vesselkd.labels.edits import BACKGROUND, SHEET, VESSEL, changed_box, replay
+from napari_vesselkd.labels.replaying import flat_shape
+from napari_vesselkd.labels.sparse import SparseVoxels
 from napari_vesselkd.project.folder import Folder
 from napari_vesselkd.project.state import Entry
 
 Voxels = npt.NDArray[np.uint8]
+Remembered = dict[tuple[int, int], Voxels]
+REMEMBERED = 8  # blocks
 
 
 def composed(
-    folder: Folder, region: Region, entries: Iterable[Entry], store: LabelStore | None = None
+    folder: Folder,
+    region: Region,
+    entries: Iterable[Entry],
+    store: LabelStore | None = None,
+    remembered: Remembered | None = None,
 ) -> Voxels:
     """Return the corrections in `region`, (z, y, x), as the journals of the blocks give them.
 
@@ -36,6 +44,8 @@ def composed(
         What the corrections hold, the lowest first.
     store : LabelStore, optional
         Asked for a block whose journal is lost.
+    remembered : dict, optional
+        Keeps the last blocks that were read from their journals.
 
     Raises
     ------
@@ -47,7 +57,12 @@ def composed(
         common = region.intersection(entry.block.region)
         if common is None:
             continue
-        part = _accepted(folder, entry, store)[common.relative_to(entry.block.region.start).slices]
+        key, kept = (entry.block.number, entry.mark), {} if remembered is None else remembered
+        if key not in kept:
+            kept[key] = accepted(folder, entry, store)
+            while len(kept) > REMEMBERED:
+                del kept[next(iter(kept))]
+        part = kept[key][common.relative_to(entry.block.region.start).slices]
         np.copyto(voxels[common.relative_to(region.start).slices], part, where=part > 0)
     return voxels
 
@@ -129,13 +144,17 @@ def open_corrections(
 
 
 def _make_again(folder: Folder, entries: list[Entry]) -> None:
-    """Fill a new store aside, keep the broken one under another name, and rename."""
+    """Fill a new store aside from blocks and sheet, keep the broken one under another name, and rename."""
     aside = folder.corrections.with_name("corrections.ome.zarr.part")
     shutil.rmtree(aside, ignore_errors=True)
     store = folder.new_corrections(aside)
     for entry in entries:
         region = entry.block.region
         store.write(region, composed(folder, region, entries))
+    for box, voxels in sheet_of(folder):
+        below = store.read(box)
+        np.copyto(below, voxels, where=voxels > 0)
+        store.write(box, below)
     if folder.corrections.exists():
         kept = folder.corrections.with_name("corrections.ome.zarr.broken")
         shutil.rmtree(kept, ignore_errors=True)
@@ -143,12 +162,29 @@ def _make_again(folder: Folder, entries: list[Entry]) -> None:
     aside.rename(folder.corrections)
 
 
-def _accepted(folder: Folder, entry: Entry, store: LabelStore | None) -> Voxels:
-    """Return the voxels of a block at its acceptance, (z, y, x)."""
+def sheet_of(folder: Folder) -> Iterator[tuple[Region, Voxels]]:
+    """Yield the boxes of the sheet that hold something and their voxels, (z, y, x), from its journal."""
+    path = folder.edits_of(SHEET)
+    found = replay(path, folder.identity).voxels if path.is_file() else None
+    if isinstance(found, SparseVoxels):
+        for box in found.painted():
+            yield box, found[box.slices]
+
+
+def accepted(folder: Folder, entry: Entry, store: LabelStore | None = None) -> Voxels:
+    """Return the voxels of a block at its acceptance, (z, y, x); from `store` where its journal is lost.
+
+    Raises
+    ------
+    ProjectError
+        If its journal is lost and there is no `store`.
+    """
     path = folder.edits_of(entry.block.number)
     try:
         found = replay(path, folder.identity, entry.mark)
-        if found.marked is not None and as_shape(found.marked.shape) == entry.block.region.shape:
+        if found.marked is not None and as_shape(found.marked.shape) == flat_shape(
+            entry.block.region, entry.block.axis
+        ):
             return found.marked
         raise ProjectError("The journal of a block has lost its acceptance", value=path)
     except ProjectError:

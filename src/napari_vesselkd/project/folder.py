@@ -4,6 +4,7 @@ NAME.vesselkd/
   project.json           format version, id, which image
   journal.jsonl          blocks and promotions, one event a line
   edits/000001.jsonl     everything that was done to block 1
+  edits/sheet.jsonl      everything that was painted anywhere with no block open
   corrections.ome.zarr   0 unlabelled, 1 background, 2 vessel: the accepted blocks
   labels.ome.zarr        the prediction, corrections on top
   checkpoints/ runs/     what was trained here
@@ -25,6 +26,7 @@ from typing import Any
 
 from napari_vesselkd.errors import ProjectError
 from napari_vesselkd.labels import Journal, LabelStore
+from napari_vesselkd.labels.edits import SHEET
 from napari_vesselkd.project.image import ImageReference, relative_path
 from napari_vesselkd.project.state import State
 from napari_vesselkd.volume import Volume, output_errors
@@ -81,8 +83,8 @@ class Folder:
         return {"project": self.id, "image": self.image.signature}
 
     def edits_of(self, number: int) -> Path:
-        """Return the journal of a block."""
-        return self.edits / f"{number:06d}.jsonl"
+        """Return the journal of a block; of number 0, the sheet's."""
+        return self.edits / ("sheet.jsonl" if number == SHEET else f"{number:06d}.jsonl")
 
     def read_events(self) -> tuple[State, str | None]:
         """Return what the journal gives, and what of it was left out.
@@ -103,6 +105,20 @@ class Folder:
             return State.folded(events), notice
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise _broken("The project's journal makes no sense", f"{self.journal} ({error!r})") from error
+
+    def read_journals(self) -> dict[int, list[dict[str, Any]]]:
+        """Return the records of all journals of blocks and of the sheet, by number, without their voxels."""
+        found = {}
+        for path in sorted(self.edits.glob("*.jsonl")):
+            number = SHEET if path == self.edits_of(SHEET) else path.stem
+            if number != SHEET and not path.stem.isdigit():
+                continue
+            records = [_light(one) for one in Journal.read(path)[0]]
+            first = records[0] if records else {}
+            known = all(first.get(key) == value for key, value in self.identity.items())
+            if known and first.get("kind") == "begin" and first.get("number") == int(number):
+                found[int(number)] = records
+        return found
 
     def new_corrections(self, where: Path | None = None) -> LabelStore:
         """Create an empty store of corrections."""
@@ -206,6 +222,14 @@ def _fill(folder: Folder, final: Path) -> None:
     }
     text = json.dumps(values, indent=2) + "\n"
     (folder.path / "project.json").write_text(text, encoding="utf-8")
+
+
+def _light(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record of a block's journal without its voxels."""
+    light = {key: value for key, value in record.items() if key not in ("old", "new", "start")}
+    if "changes" in light:
+        light["changes"] = [{"box": one["box"]} for one in light["changes"]]
+    return light
 
 
 def now() -> str:

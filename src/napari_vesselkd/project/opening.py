@@ -101,7 +101,7 @@ def _unknown_blocks(folder: Folder, known: Mapping[int, Entry]) -> tuple[Entry, 
             continue
         inside = begun.region.intersection(Region.whole(folder.image.shape)) == begun.region
         if inside and begun.number == int(path.stem):
-            found.append(Entry(ReviewBlock(begun.number, begun.region)))
+            found.append(Entry(ReviewBlock(begun.number, begun.region, axis=begun.axis)))
     return tuple(found)
 
 

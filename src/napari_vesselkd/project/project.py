@@ -14,12 +14,12 @@ from napari_vesselkd.errors import InvalidInputError
 from napari_vesselkd.project.folder import make_folder, now
 from napari_vesselkd.project.image import ImageReference, find_image, relative_path
 from napari_vesselkd.project.opening import Found, find_project
-from napari_vesselkd.project.review import Review
 from napari_vesselkd.project.state import Promotion
+from napari_vesselkd.project.undoing import Undoing
 from napari_vesselkd.volume import Volume
 
 
-class Project(Review):
+class Project(Undoing):
     """An open project; a context manager that closes it. Calls from several threads take turns.
 
     Made by `create` and `open`.

@@ -2,94 +2,31 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_vesselkd.errors import (
-    CorruptSourceError,
-    OutputBusyError,
-    OutputError,
-    ProjectError,
-    RegionError,
-)
+from napari_vesselkd.errors import InvalidInputError, OutputError, ProjectError, RegionError
 from napari_vesselkd.geometry import Region
-from napari_vesselkd.labels import BlockEdit, LabelStore, RunRecord
-from napari_vesselkd.labels.edits import BACKGROUND, VESSEL, follow_again
-from napari_vesselkd.project import opening
-from napari_vesselkd.project.corrections import composed, laid_over, show_in_labels, withdrawn
-from napari_vesselkd.project.held import Held
+from napari_vesselkd.labels import BlockEdit
+from napari_vesselkd.labels.edits import BACKGROUND, SHEET, VESSEL, follow_again
+from napari_vesselkd.labels.replaying import flat_shape
+from napari_vesselkd.project.corrected import Corrected
+from napari_vesselkd.project.corrections import accepted, withdrawn
 from napari_vesselkd.project.held_out import side
-from napari_vesselkd.project.state import BlockState, Entry, ReviewBlock
-from napari_vesselkd.volume import claim_output
+from napari_vesselkd.project.operations import STATE, decision
+from napari_vesselkd.project.state import BlockState, Entry, ReviewBlock, bounds
 
 LARGEST_BLOCK = 512**3
 Voxels = npt.NDArray[np.uint8]
 
 
-class Review(Held):
-    """The part of a project that is about labels and blocks; see `Project`."""
-
-    def __init__(self, found: opening.Found) -> None:
-        super().__init__(found)
-        self._corrections = found.corrections
-        self._edits: dict[int, BlockEdit] = {}
-        self._label_store: LabelStore | None = None
-        if not self.read_only:
-            for number in sorted(self._state.unstored):
-                region = self._entry(number).block.region
-                self._store(number, self._composed(region, self._state.corrected))
-            self.apply_pending()
-
-    # -- labels -------------------------------------------------------------------------------------------
-
-    @property
-    def labels_path(self) -> Path:
-        """Where the labels are, or will be."""
-        return self._folder.labels
-
-    @property
-    def labels(self) -> LabelStore | None:
-        """The labels, 0 and 1, with accepted corrections on top; None until something is segmented."""
-        found = self._found_labels()
-        return None if found is None else found[0]
-
-    @property
-    def labels_record(self) -> RunRecord | None:
-        """Which parts of the labels are done, and how uncertain; None until something is segmented."""
-        found = self._found_labels()
-        return None if found is None else found[1]
-
-    @property
-    def corrections(self) -> LabelStore:
-        """The accepted blocks: 0 unlabelled, 1 background, 2 vessel."""
-        return self._corrections
-
-    def corrected(self, region: Region) -> Voxels:
-        """Return the accepted corrections of `region`, (z, y, x) uint8 0, 1 or 2.
-
-        Raises
-        ------
-        RegionError
-            If the region is not inside the volume.
-        """
-        voxels = np.zeros(region.checked(self._folder.image.shape).shape, np.uint8)
-        if self.read_only:
-            self.refresh()
-        for entry in self._state.corrected:  # where there are none, nothing is read
-            common = region.intersection(entry.block.region)
-            if common is not None:
-                voxels[common.relative_to(region.start).slices] = self._read(common)
-        return voxels
-
-    def over(self, region: Region, labels: Voxels) -> Voxels:
-        """Return labels 0 and 1 of `region`, (z, y, x), with the accepted corrections on top."""
-        corrections = self.corrected(region)
-        return laid_over(labels, corrections) if corrections.any() else labels
-
-    # -- blocks -------------------------------------------------------------------------------------------
+class Review(Corrected):
+    """The part of a project that is about blocks; see `Project`."""
 
     @property
     def blocks(self) -> tuple[ReviewBlock, ...]:
@@ -100,15 +37,20 @@ class Review(Held):
         """Return the block of that number; ProjectError where there is none."""
         return self._entry(number).block
 
-    @property
-    def training_blocks(self) -> tuple[ReviewBlock, ...]:
-        """The accepted blocks to learn from."""
-        return tuple(one for one in self.blocks if one.state is BlockState.ACCEPTED and not one.held_out)
+    def accepted_voxels(self, number: int) -> Voxels:
+        """Return the voxels of a block, or MIP annotation, as they were accepted last, (z, y, x) uint8.
 
-    @property
-    def held_out_blocks(self) -> tuple[ReviewBlock, ...]:
-        """The accepted blocks that are kept for the gate."""
-        return tuple(one for one in self.blocks if one.state is BlockState.ACCEPTED and one.held_out)
+        Raises
+        ------
+        ProjectError
+            If there is no such block, it is not accepted, or its journal is lost.
+        """
+        entry = self._entry(number)
+        if not entry.mark:
+            raise ProjectError(
+                "The block is not accepted", value=f"block {number}", remedy="Accept it in the Correct tab"
+            )
+        return accepted(self._folder, entry)
 
     def edit(self, region: Region) -> BlockEdit:
         """Begin a block, or go on with the one of the same region.
@@ -131,14 +73,42 @@ class Review(Held):
             If the disk is full; nothing is begun.
         """
         with self._writing():
-            region = self._clipped(region)
-            entry = next((one for one in self._state.entries.values() if one.block.region == region), None)
-            if entry is None:
-                number = 1 + max(self._state.entries, default=0)
-                edit = self._begin(number, region)
-                self._note(Entry(ReviewBlock(number, region)).to_event())
-                return edit
-            return self.edit_block(entry.block.number)
+            return self._edit(self._clipped(region), None)
+
+    def edit_mip(self, region: Region, axis: int) -> BlockEdit:
+        """Begin an annotation of the maximum projection of a slab, or go on with the one of the same slab.
+
+        Its voxels have the shape of the slab with 1 along `axis`: 0 is not said, 1 background, 2 vessel. It
+        is accepted and skipped like a block, and enters neither corrections nor labels.
+
+        Parameters
+        ----------
+        region : Region
+            The slab, in voxels of the volume; clipped at its border.
+        axis : int
+            Along which it is projected: 0, 1 or 2 for z, y, x.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is no such axis.
+        RegionError, ProjectBusyError, OutputError
+            As `edit`.
+        """
+        if axis not in (0, 1, 2):
+            raise InvalidInputError("There is no such axis", value=axis, limit="0, 1 or 2 for z, y, x")
+        with self._writing():
+            return self._edit(self._clipped(region, axis), axis)
+
+    def _edit(self, region: Region, axis: int | None) -> BlockEdit:
+        blocks = [one.block for one in self._state.entries.values()]
+        known = next((one for one in blocks if (one.region, one.axis) == (region, axis)), None)
+        if known is not None:
+            return self.edit_block(known.number)
+        number = 1 + max(self._state.entries, default=0)
+        edit = self._begin(ReviewBlock(number, region, axis=axis))
+        self._note(Entry(ReviewBlock(number, region, axis=axis)).to_event())
+        return edit
 
     def edit_block(self, number: int) -> BlockEdit:
         """Return a block as it was left, with its undo and redo; an accepted or skipped one is open again.
@@ -158,7 +128,7 @@ class Review(Held):
             try:
                 edit = self._edit_of(number)
             except ProjectError as error:
-                edit = self._begin(number, entry.block.region)
+                edit = self._begin(entry.block)
                 edit.notice = f"Block {number} is begun again from what was accepted and segmented. {error}"
             if entry.block.state is not BlockState.OPEN:
                 self._set_state(entry, BlockState.OPEN)
@@ -189,11 +159,7 @@ class Review(Held):
                     limit="at least one voxel of background or vessel",
                     remedy="Paint with 1 (background) or 2 (vessel), or skip the block",
                 )
-            held_out, rank = entry.block.held_out, entry.rank
-            if rank == 0:
-                others = [one for one in self._state.corrected if one.block.number != number]
-                free = 1 + max((one.rank for one in self._state.entries.values() if one.rank > 0), default=0)
-                held_out, rank = side(self.id, entry.block.region, others, free)
+            held_out, rank = self._side(entry)
             turn = 1 + max((one.turn for one in self._state.entries.values()), default=0)
             block = replace(
                 entry.block,
@@ -202,7 +168,7 @@ class Review(Held):
                 background=background,
                 vessel=vessel,
             )
-            self._change(Entry(block, edit.mark(), turn, rank))
+            self._decide("accept", entry, Entry(block, edit.mark(), turn, rank))
             return block
 
     def skip(self, number: int) -> ReviewBlock:
@@ -214,7 +180,7 @@ class Review(Held):
             entry = self._entry(number)
             block = replace(entry.block, state=BlockState.SKIPPED)
             after = replace(entry, block=block, mark=0, turn=0)
-            self._change(after) if entry.mark else self._note(after.to_event())
+            self._decide("skip", entry, after)
             return block
 
     def reopen(self, number: int) -> ReviewBlock:
@@ -222,44 +188,32 @@ class Review(Held):
         with self._writing():
             return self._set_state(self._entry(number), BlockState.OPEN)
 
-    @property
-    def pending(self) -> tuple[int, ...]:
-        """Numbers of blocks whose corrections are not in the labels yet."""
-        return tuple(sorted(self._state.unshown)) if self.labels_record is not None else ()
+    def flag(self, number: int, on: bool = True) -> ReviewBlock:
+        """Flag a block, or take its flag away."""
+        return self._remark(number, flagged=bool(on))
 
-    def apply_pending(self) -> bool:
-        """Show in the labels what could not be shown while a segmentation was writing them.
+    def annotate(self, number: int, text: str) -> ReviewBlock:
+        """Keep a note about a block."""
+        return self._remark(number, note=str(text))
 
-        Returns
-        -------
-        bool
-            False where it is still writing.
+    def add_seconds(self, number: int, seconds: float) -> ReviewBlock:
+        """Add time that somebody spent on a block."""
+        with self._writing():
+            return self._remark(number, seconds=self.block(number).seconds + max(0.0, float(seconds)))
 
-        Raises
-        ------
-        OutputError
-            If the disk is full.
-        """
-        with self._turn:
-            self.refresh()
-            waiting = list(self._state.unshown)
-            if not waiting:
-                return True
-            if self.labels_record is None:  # a segmentation that begins later lays them over by itself
-                for number in waiting if not self.read_only else ():
-                    self._note({"event": "shown", "number": number})
-                return True
-            try:
-                with claim_output(self.labels_path):
-                    for number in waiting:
-                        self._show(number)
-            except OutputBusyError:
-                return False
-            return True
+    def _remark(self, number: int, **values: Any) -> ReviewBlock:
+        with self._writing():
+            entry = self._entry(number)
+            block = replace(entry.block, **values)
+            self._note(replace(entry, block=block).to_event())
+            return block
 
     def close(self) -> None:
         """Close the journals and let others write; a second call does nothing."""
         with self._turn:
+            if not self.read_only:
+                with suppress(OutputError):  # what is not flushed is when the project is opened next
+                    self.flush()
             for edit in self._edits.values():
                 edit.close()
             self._edits.clear()
@@ -271,7 +225,7 @@ class Review(Held):
             raise ProjectError("There is no such block", value=number, limit=known)
         return self._state.entries[number]
 
-    def _clipped(self, region: Region) -> Region:
+    def _clipped(self, region: Region, axis: int | None = None) -> Region:
         shape = self._folder.image.shape
         clipped = region.intersection(Region.whole(shape))
         if clipped is None:
@@ -281,7 +235,7 @@ class Review(Held):
                 limit=str(Region.whole(shape)),
                 remedy="Choose a region inside the volume",
             )
-        if clipped.size > LARGEST_BLOCK:
+        if math.prod(flat_shape(clipped, axis)) > LARGEST_BLOCK:
             raise RegionError(
                 "The block is too large to be edited at once",
                 value="x".join(str(side) for side in clipped.shape),
@@ -290,16 +244,31 @@ class Review(Held):
             )
         return clipped
 
-    def _begin(self, number: int, region: Region) -> BlockEdit:
+    def _begin(self, block: ReviewBlock) -> BlockEdit:
         """Begin the journal of a block; a broken one is kept under another name, and its strokes repeated."""
-        path, identity = self._folder.edits_of(number), self._folder.identity
+        number, path, identity = block.number, self._folder.edits_of(block.number), self._folder.identity
         self._folder.edits.mkdir(exist_ok=True)
-        start = self._start(region)
+        flat = block.axis is not None
+        start = (
+            np.zeros(flat_shape(block.region, block.axis), np.uint8) if flat else self._start(block.region)
+        )
         repeated = follow_again(path, identity, start)
-        if path.exists():
+        broken = path.exists()
+        if broken:
             path.replace(path.with_name(path.name + ".broken"))
-        edit = BlockEdit.begin(path, number=number, region=region, start=start, identity=identity)
-        edit.record(repeated)
+        self._operations.begun(number, block.region, block.axis)
+        edit = BlockEdit.begin(
+            path,
+            number=number,
+            region=block.region,
+            start=start,
+            identity=identity,
+            axis=block.axis,
+            ledger=self._operations,
+        )
+        if broken:
+            self._read_history()
+            edit.record(repeated, tool="repeated")
         self._edits[number] = edit
         return edit
 
@@ -317,9 +286,11 @@ class Review(Held):
         return start
 
     def _edit_of(self, number: int) -> BlockEdit:
+        if number == SHEET:
+            return self.edit_anywhere()
         edit = self._edits.get(number)
         if edit is None or edit.closed:
-            edit = BlockEdit.open(self._folder.edits_of(number), self._folder.identity)
+            edit = BlockEdit.open(self._folder.edits_of(number), self._folder.identity, self._operations)
             self._edits[number] = edit
         return edit
 
@@ -328,56 +299,54 @@ class Review(Held):
         self._note(replace(entry, block=block).to_event())
         return block
 
-    def _change(self, after: Entry) -> None:
-        """Note a change of what the corrections hold, then bring their store and the labels in step."""
-        number, region = after.block.number, after.block.region
-        entries = [one for one in self._state.corrected if one.block.number != number]
-        entries += [after] if after.mark else []
-        new = self._composed(region, entries)
-        gone = withdrawn(region, self._read(region), new)
-        event = after.to_event()
-        if gone is not None:
-            event["withdrawn"] = [list(gone.start), list(gone.stop)]
+    def _side(self, entry: Entry) -> tuple[bool, int]:
+        """Return whether a block that is accepted is held out, and its rank; settled once."""
+        block, everything = entry.block, self._state.entries.values()
+        if entry.rank != 0 or block.axis is not None:
+            return block.held_out, entry.rank
+        others = [one for one in self._state.corrected if one.block.number != block.number]
+        free = 1 + max((one.rank for one in everything if one.rank > 0), default=0)
+        return side(self.id, block.region, others, free)
+
+    def _decide(self, does: str, before: Entry, after: Entry) -> None:
+        """Accept or skip a block: one operation, with what it clears of the sheet."""
+        block = after.block
+        with self._operations.turn:
+            sheet = self._sheet_read(block.region) if does == "accept" and block.axis is None else None
+            stamp = self._operations.stamp()
+            if sheet is not None and sheet.any():
+                stamp["among"] = [STATE, SHEET]
+                edit = self.edit_anywhere()
+                edit.change(block.region, np.zeros_like(sheet), tool=does, stamp=stamp)
+            event = {**decision(does, before, after), **stamp}
+            try:
+                self._note_decision(event, after)
+            except OutputError:
+                if "among" in stamp:
+                    edit.retract()
+                    self._read_history()
+                raise
+        self._bring_in_step(after)
+
+    def _note_decision(self, event: dict[str, Any], after: Entry) -> None:
+        """Journal what changes the corrections, with the box where they are withdrawn."""
+        region, block = after.block.region, after.block
+        before = self._state.entries[block.number]
+        if block.axis is None and (before.mark, before.turn) != (after.mark, after.turn):
+            gone = withdrawn(region, self._read(region), self._composed(region, self._entries_with(after)))
+            if gone is not None:
+                event["withdrawn"] = bounds(gone)
         self._note(event)
-        self._store(number, new)
+        self._operations.told(STATE, event)
+
+    def _bring_in_step(self, after: Entry) -> None:
+        """Write what a decision changed into the corrections and the labels."""
+        number = after.block.number
+        if number in self._state.unstored:
+            self._store(number, self._composed(after.block.region, self._state.corrected))
+        self.flush()
         self.apply_pending()
 
-    def _composed(self, region: Region, entries: list[Entry]) -> Voxels:
-        return composed(self._folder, region, entries, self._corrections)
-
-    def _found_labels(self) -> tuple[LabelStore, RunRecord] | None:
-        """Return labels and record; None where there are none, or broken ones, or of another image."""
-        record = RunRecord.open(self.labels_path)
-        if record is None or not opening.fits(record, self._folder.image):
-            self._label_store = None
-            return None
-        if self._label_store is None:
-            try:
-                self._label_store = LabelStore.open(self.labels_path)
-            except OutputError:
-                return None
-        return self._label_store, record
-
-    def _read(self, region: Region) -> Voxels:
-        """Return corrections from their store; a damaged chunk is written again from the journals."""
-        try:
-            return self._corrections.read(region)
-        except CorruptSourceError:
-            with self._turn:
-                whole = Region.whole(self._folder.image.shape)
-                box = region.aligned(self._corrections.chunk).intersection(whole) or region
-                voxels = composed(self._folder, box, self._state.corrected)
-                if not self.read_only:
-                    self._corrections.write(box, voxels)
-            return voxels[region.relative_to(box.start).slices]
-
-    def _store(self, number: int, voxels: Voxels) -> None:
-        self._corrections.write(self._entry(number).block.region, voxels)
-        self._note({"event": "stored", "number": number})
-
-    def _show(self, number: int) -> None:
-        """Bring the labels in step with the corrections of a block; the caller has claimed them."""
-        region = self._entry(number).block.region
-        show_in_labels(self.labels_path, region, self.corrected(region), self._state.unshown[number])
-        if not self.read_only:
-            self._note({"event": "shown", "number": number})
+    def _entries_with(self, after: Entry) -> list[Entry]:
+        entries = [one for one in self._state.corrected if one.block.number != after.block.number]
+        return sorted([*entries, *([after] if after.mark else [])], key=lambda one: one.turn)

@@ -6,12 +6,13 @@ loses one event and no more.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from napari_vesselkd.geometry import Region, as_shape
+from napari_vesselkd.labels.edits import SHEET
 
 
 class BlockState(StrEnum):
@@ -37,6 +38,12 @@ class ReviewBlock:
         Kept from training, for the gate; settled when the block is accepted first.
     background, vessel : int
         Voxels labelled so when it was accepted last; 0 before.
+    axis : int or None
+        Along which the region was projected, where it is a MIP annotation.
+    flagged : bool
+    note : str
+    seconds : float
+        Time that people spent on it.
     """
 
     number: int
@@ -45,6 +52,10 @@ class ReviewBlock:
     held_out: bool = False
     background: int = 0
     vessel: int = 0
+    axis: int | None = None
+    flagged: bool = False
+    note: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -92,7 +103,7 @@ class Entry:
         return {
             "event": "block",
             "number": block.number,
-            "region": [list(block.region.start), list(block.region.stop)],
+            "region": bounds(block.region),
             "state": block.state.value,
             "held_out": block.held_out,
             "background": block.background,
@@ -100,18 +111,25 @@ class Entry:
             "mark": self.mark,
             "turn": self.turn,
             "rank": self.rank,
+            "axis": block.axis,
+            "flagged": block.flagged,
+            "note": block.note,
+            "seconds": block.seconds,
         }
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> Entry:
-        low, high = event["region"]
         block = ReviewBlock(
             int(event["number"]),
-            Region(as_shape(low), as_shape(high)),
+            _region(event["region"]),
             BlockState(event["state"]),
             bool(event["held_out"]),
             int(event["background"]),
             int(event["vessel"]),
+            event.get("axis"),
+            bool(event.get("flagged", False)),
+            str(event.get("note", "")),
+            float(event.get("seconds", 0.0)),
         )
         return cls(block, int(event["mark"]), int(event["turn"]), int(event["rank"]))
 
@@ -127,6 +145,10 @@ class State:
         Blocks whose corrections changed and are not all written to the store yet.
     unshown : dict of int to list of Region
         Blocks whose corrections are not in the labels yet, with the boxes where corrections were withdrawn.
+    sheet : int
+        The last operation on the sheet that the store of corrections holds.
+    sheet_unshown : tuple of (Region, Region or None)
+        Boxes of the sheet that are not in the labels yet, with the box where corrections were withdrawn.
     promotions : list of Promotion
     path, relative : str or None
         Where the image was found last, absolute and seen from the project.
@@ -135,6 +157,8 @@ class State:
     entries: dict[int, Entry] = field(default_factory=dict)
     unstored: set[int] = field(default_factory=set)
     unshown: dict[int, list[Region]] = field(default_factory=dict)
+    sheet: int = 0
+    sheet_unshown: tuple[tuple[Region, Region | None], ...] = ()
     promotions: list[Promotion] = field(default_factory=list)
     path: str | None = None
     relative: str | None = None
@@ -156,7 +180,14 @@ class State:
             self.unstored.discard(event["number"])
         elif kind == "shown":
             done = event["number"]
+            if done == SHEET:
+                self.sheet_unshown = ()
             self.unshown = {number: boxes for number, boxes in self.unshown.items() if number != done}
+        elif kind == "sheet":
+            self.sheet = max(self.sheet, int(event["seq"]))
+            found = ((_region(one["box"]), one["withdrawn"]) for one in event["boxes"])
+            shown = tuple((box, None if gone is None else _region(gone)) for box, gone in found)
+            self.sheet_unshown = (*self.sheet_unshown, *shown)
         elif kind == "promoted":
             self.promotions.append(
                 Promotion(event["name"], event["previous"], event["time"], dict(event["scores"]))
@@ -171,7 +202,10 @@ class State:
     @property
     def corrected(self) -> list[Entry]:
         """The blocks that the corrections hold, in the order in which they lie on each other."""
-        return sorted((one for one in self.entries.values() if one.mark), key=lambda one: one.turn)
+        entries = self.entries.values()
+        return sorted(
+            (one for one in entries if one.mark and one.block.axis is None), key=lambda one: one.turn
+        )
 
     @property
     def current(self) -> str:
@@ -183,10 +217,21 @@ class State:
         number = entry.block.number
         before = self.entries.get(number)
         self.entries = {**self.entries, number: entry}  # other threads are looking at the one before
+        if entry.block.axis is not None:
+            return
         if (entry.mark, entry.turn) != ((before.mark, before.turn) if before else (0, 0)):
             self.unstored.add(number)
             withdrawn = event.get("withdrawn")
             boxes = list(self.unshown.get(number, []))
             if withdrawn is not None:
-                boxes.append(Region(as_shape(withdrawn[0]), as_shape(withdrawn[1])))
+                boxes.append(_region(withdrawn))
             self.unshown = {**self.unshown, number: boxes}
+
+
+def bounds(region: Region) -> list[list[int]]:
+    """Return a region as an event holds it."""
+    return [list(region.start), list(region.stop)]
+
+
+def _region(corners: Sequence[Sequence[int]]) -> Region:
+    return Region(as_shape(corners[0]), as_shape(corners[1]))

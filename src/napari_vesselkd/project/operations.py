@@ -1,0 +1,280 @@
+"""What was done in a project, one after the other: strokes in all blocks and on the sheet, accept, skip.
+
+An operation is what one undo takes back. It may have parts in several journals (a tool that reaches across
+the border of a block; an acceptance that clears the sheet). Every record carries the number of its operation,
+so folding all journals in the order of these numbers gives the one history of the project. Notation: a box is
+in voxels of the volume, (z, y, x).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from napari_vesselkd.geometry import Region
+from napari_vesselkd.labels import Ledger
+from napari_vesselkd.labels.changes import around, boxes_of
+from napari_vesselkd.labels.edits import SHEET
+from napari_vesselkd.labels.replaying import flat_shape
+from napari_vesselkd.project.state import Entry, bounds
+
+STATE = -1  # the part of an operation that is in the project's own journal
+Part = tuple[int, Region]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation of the history.
+
+    Attributes
+    ----------
+    seq : int
+        Its number; 0 in journals of earlier versions.
+    who, at : str
+        Name of the user; time, ISO 8601, UTC. Empty in journals of earlier versions.
+    tool : str
+        "brush", the name of a tool, "accept" or "skip".
+    parts : tuple of (int, Region)
+        Blocks that it changed, 0 the sheet, with the box of the volume.
+    undone : bool
+        It can be done again.
+    """
+
+    seq: int
+    who: str
+    at: str
+    tool: str
+    parts: tuple[Part, ...]
+    undone: bool
+
+    @property
+    def number(self) -> int:
+        """Of the block; 0 the sheet."""
+        return self.parts[0][0]
+
+    @property
+    def box(self) -> Region:
+        return around([box for _, box in self.parts])
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What an operation, its undo or redo changed.
+
+    Attributes
+    ----------
+    seq : int
+        Of the operation.
+    tool : str
+    parts : tuple of (int, Region)
+        Blocks whose voxels changed, 0 the sheet, with the box of the volume.
+    labels_changed : tuple of Region
+        Boxes of the volume whose corrections, and labels, changed on the disk.
+    """
+
+    seq: int
+    tool: str
+    parts: tuple[Part, ...]
+    labels_changed: tuple[Region, ...] = ()
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        return tuple(number for number, _ in self.parts)
+
+    def within(self, number: int) -> Region | None:
+        """Return the box of the volume that changed in block `number`, None where nothing did."""
+        boxes = [box for one, box in self.parts if one == number]
+        return around(boxes) if boxes else None
+
+
+@dataclass
+class Done:
+    """An operation while the journals are folded.
+
+    Attributes
+    ----------
+    steps : dict of int to int
+        The step of each block's journal.
+    boxes : dict of int to list of Region
+        Of each block, in voxels of the volume.
+    among : tuple of int
+        The journals it has parts in, where it has several.
+    words : dict of int to (int, bool)
+        Of each journal, the number of its last word about the operation and whether it is done.
+    before, after : Entry or None
+        The block before and after it was accepted or skipped.
+    """
+
+    seq: int
+    who: str
+    at: str
+    tool: str
+    among: tuple[int, ...]
+    steps: dict[int, int] = field(default_factory=dict)
+    boxes: dict[int, list[Region]] = field(default_factory=dict)
+    words: dict[int, tuple[int, bool]] = field(default_factory=dict)
+    before: Entry | None = None
+    after: Entry | None = None
+
+    def shown(self, *, undone: bool) -> Operation:
+        return Operation(self.seq, self.who, self.at, self.tool, self.parts, undone)
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        first = [] if self.after is None else [(self.after.block.number, self.after.block.region)]
+        return (*first, *((number, around(boxes)) for number, boxes in self.boxes.items()))
+
+    def wanted(self, last: int) -> bool | None:
+        """Return what the journals must agree on, done or not; None where they agree.
+
+        An operation that a crash stopped before its last part is taken back (it is the last one that has a
+        number: what is missing of an earlier one was damaged later); of an undo or redo the rest is done.
+        """
+        if set(self.among) - set(self.words):
+            return False if self.seq == last else None
+        newest = max(self.words.values())[1]
+        return newest if any(done != newest for _, done in self.words.values()) else None
+
+
+class Operations(Ledger):
+    """The fold of all journals, and the numbers of what is done next.
+
+    Attributes
+    ----------
+    sheet_boxes : list of (int, list of Region)
+        Boxes of the sheet that changed, with the number of the change.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._places: dict[int, tuple[Region, int | None]] = {}
+        self._of_step: dict[tuple[int, int], Done] = {}
+        self._of_seq: dict[int, Done] = {}
+        self._done: list[Done] = []
+        self._undone: list[Done] = []
+        self.sheet_boxes: list[tuple[int, list[Region]]] = []
+
+    def fold(self, journals: Mapping[int, list[dict[str, Any]]], events: Iterable[dict[str, Any]]) -> None:
+        """Take in all journals of blocks, by number, and the events of the project; nothing else is known."""
+        records = [(int(one.get("seq", 0)), number, one) for number in journals for one in journals[number]]
+        records += [(int(one.get("seq", 0)), STATE, one) for one in events]
+        with self.turn:
+            self._forget()
+            for _, number, record in sorted(records, key=lambda one: one[0]):
+                self.told(number, record)
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        with self.turn:
+            done = [one.shown(undone=False) for one in self._done]
+            return (*done, *(one.shown(undone=True) for one in reversed(self._undone)))
+
+    @property
+    def next_undo(self) -> Done | None:
+        return self._done[-1] if self._done else None
+
+    @property
+    def next_redo(self) -> Done | None:
+        return self._undone[-1] if self._undone else None
+
+    def torn(self) -> list[Done]:
+        """Return the operations about which the journals do not agree, the newest first."""
+        several = [one for one in self._of_seq.values() if one.wanted(self.last) is not None]
+        return sorted(several, key=lambda one: -one.seq)
+
+    def latest(self, number: int) -> bool:
+        newest = self.next_undo
+        return newest is not None and number in newest.steps
+
+    def begun(self, number: int, region: Region, axis: int | None) -> None:
+        """Hear of a block."""
+        self._places[number] = (region, axis)
+
+    def told(self, number: int, record: Mapping[str, Any]) -> None:
+        """Take in one record of block `number`, or one event."""
+        with self.turn:
+            self.last = max(self.last, int(record.get("seq", 0)))
+            kind = record.get("kind", record.get("does"))
+            if kind == "begin":
+                low, high = record["region"]
+                self.begun(number, Region(tuple(low), tuple(high)), record.get("axis"))
+            elif kind == "stroke":
+                self._stroke(number, record)
+            elif kind in ("accept", "skip"):
+                self._decision(record)
+            elif kind in ("undo", "redo"):
+                key = (number, int(record.get("step", 0)))
+                done = self._of_seq.get(record.get("of", 0)) if number == STATE else self._of_step.get(key)
+                if done is not None:
+                    self._moved(number, done, record, kind == "redo")
+
+    def _stroke(self, number: int, record: Mapping[str, Any]) -> None:
+        if number not in self._places:
+            return  # its beginning is lost
+        key = (number, int(record["step"]))
+        done = self._of_step.get(key)
+        if done is None:
+            done = self._of_step[key] = self._operation(record, str(record.get("tool", "brush")))
+        done.steps[number] = key[1]
+        done.words[number] = (int(record.get("seq", 0)), True)
+        region, axis = self._places[number]
+        boxes = [_in_volume(box, region, axis) for box in boxes_of(record, flat_shape(region, axis))]
+        done.boxes.setdefault(number, []).extend(boxes)
+        self._sheet_changed(number, record, boxes)
+
+    def _decision(self, event: Mapping[str, Any]) -> None:
+        done = self._operation(event, event["does"])
+        done.before, done.after = Entry.from_event(event["before"]), Entry.from_event(event)
+        done.words[STATE] = (int(event["seq"]), True)
+
+    def _operation(self, record: Mapping[str, Any], tool: str) -> Done:
+        seq = int(record.get("seq", 0))
+        if seq in self._of_seq:  # another part of it
+            found = self._of_seq[seq]
+            found.tool = tool
+            return found
+        among = tuple(record.get("among", ()))
+        done = Done(seq, str(record.get("who", "")), str(record.get("at", "")), tool, among)
+        if seq:
+            self._of_seq[seq] = done
+        self._done.append(done)
+        self._undone.clear()
+        return done
+
+    def _moved(self, number: int, done: Done, record: Mapping[str, Any], again: bool) -> None:
+        done.words[number] = (int(record.get("seq", 0)), again)
+        source, target = (self._undone, self._done) if again else (self._done, self._undone)
+        found = [index for index, one in enumerate(source) if one is done]
+        if found:
+            del source[found[0]]
+        if not any(one is done for one in target):
+            target.append(done)
+        self._sheet_changed(number, record, done.boxes.get(SHEET, []))
+
+    def _sheet_changed(self, number: int, record: Mapping[str, Any], boxes: list[Region]) -> None:
+        if number == SHEET:
+            self.sheet_boxes.append((int(record.get("seq", 0)), list(boxes)))
+
+
+def decision(does: str, before: Entry, after: Entry) -> dict[str, Any]:
+    """Return the event of accepting or skipping a block, which holds what it takes to undo it."""
+    return {**after.to_event(), "does": does, "before": before.to_event()}
+
+
+def in_block(box: Region, region: Region) -> Region:
+    """Return a box of the volume in voxels of the block of `region`."""
+    return box.relative_to(region.start)
+
+
+def _in_volume(box: Region, region: Region, axis: int | None) -> Region:
+    start, stop = list(box.shifted(region.start).start), list(box.shifted(region.start).stop)
+    if axis is not None:
+        start[axis], stop[axis] = region.start[axis], region.stop[axis]
+    return Region((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
+
+
+__all__ = ["STATE", "Applied", "Done", "Operation", "Operations", "Part", "bounds", "decision", "in_block"]
