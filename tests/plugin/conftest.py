@@ -1,5 +1,6 @@
 """A real viewer with the dock, and small volumes of every kind."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+import tooling
 from correcting import Corrector, give_labels
 from exploring import CODE_MAP, CodesDock, Explorer
 from fake_learning import use_fake_job
@@ -232,3 +234,38 @@ def mapped(explorer, lines_path, code_folder, viewer):
 def mapped_layer(viewer, mapped):
     """The image layer of `mapped`."""
     return viewer.layers["brain"]
+
+
+# A project with one planted error for each tool
+
+
+@pytest.fixture
+def planted_path(tmp_path):
+    """A project, closed, whose labels have one error for each tool."""
+    image, labels = tooling.planted()
+    write_multiscale(tmp_path / "planted.ome.zarr", image, voxel_size_um=tooling.SIZE, chunk=(16, 32, 32))
+    path = tmp_path / "planted.vesselkd"
+    with open_volume(tmp_path / "planted.ome.zarr") as volume, Project.create(path, volume) as project:
+        tooling.give_labels(project, labels)
+    return path
+
+
+@pytest.fixture
+def proofreader(viewer, dock, qtbot, planted_path):
+    """Uses the tools on blocks of `planted_path` as a person would."""
+    person = tooling.Proofreader(viewer, dock, qtbot, planted_path)
+    person.open_project()
+    yield person
+    person.settle()
+
+
+@pytest.fixture
+def shot(viewer, qtbot):
+    """Saves pictures of the window in the folder VESSELKD_SHOTS, where that is set."""
+
+    def save(name):
+        if folder := os.environ.get("VESSELKD_SHOTS"):
+            qtbot.wait(100)
+            viewer.window.screenshot(str(Path(folder) / f"{name}.png"), flash=False, canvas_only=False)
+
+    return save

@@ -8,7 +8,6 @@ Notation: voxels are (z, y, x) uint8, 0 unlabelled, 1 background, 2 vessel; a 2D
 """
 
 from collections import deque
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -22,8 +21,10 @@ from napari_vesselkd.geometry import Region
 from napari_vesselkd.labels import BlockEdit
 from napari_vesselkd.plugin.failure import Failure, describe_failure
 from napari_vesselkd.plugin.layers import KEY, STUDENT, Shown, find_layer, transform_like
-from napari_vesselkd.plugin.project_layers import CORRECTION_COLOURS, CORRECTIONS
+from napari_vesselkd.plugin.project_layers import CORRECTION_COLOURS, CORRECTIONS, remove_layer
+from napari_vesselkd.plugin.tools.preview import Preview
 from napari_vesselkd.plugin.workers import Task, run
+from napari_vesselkd.project import Project
 
 BLOCK = "vesselkd: block"
 SAVE_MS = 400
@@ -36,8 +37,9 @@ VALUES_SAID = "A block has the labels 0 (unlabelled), 1 (background) and 2 (vess
 class BlockLayer(QObject):
     """One block of a project as the layer ``vesselkd: block`` over the image layer `image`.
 
-    `changed`: a change was saved, undone or refused, or another label was selected. `removed`: somebody took
-    the layer out of the viewer; the block stays open in the project.
+    `changed`: a change was saved, undone or refused, or another label was selected. `edited`: the voxels are
+    others now. `painter_chosen`: somebody wants to paint with a label. `removed`: somebody took the layer out
+    of the viewer; the block stays open in the project.
 
     Attributes
     ----------
@@ -50,6 +52,8 @@ class BlockLayer(QObject):
     """
 
     changed = Signal()
+    edited = Signal()
+    painter_chosen = Signal()
     removed = Signal()
 
     def __init__(
@@ -105,6 +109,7 @@ class BlockLayer(QObject):
 
     def paint(self, label: int) -> None:
         """Paint with `label` from now on."""
+        self.painter_chosen.emit()
         if label == UNLABELLED:
             self.layer.mode = "erase"
             return
@@ -130,8 +135,31 @@ class BlockLayer(QObject):
         recovered, self.failure, self._invalid = self.failure is not None, None, False
         if box is not None:
             self._sync_soon()
+            self.edited.emit()
         if box is not None or recovered:
             self.changed.emit()
+        return True
+
+    def apply(self, project: Project, change: Preview, tool: str) -> bool:
+        """Make the change that a tool proposes, as one step of undo; False where it was refused.
+
+        What of it lies outside of the block goes into the project's corrections, in the same step.
+        """
+        if self._closed or not self.save():
+            return False
+        try:
+            self._check_place()
+            done = project.apply(change.region, change.values, change.where, tool=tool, number=self.number)
+        except VesselKDError as error:
+            self._refused(error)
+            return False
+        self._stroke += 1
+        box = done.within(self.number)
+        if box is not None:
+            self._take(box)
+        self._sync_soon()
+        self.edited.emit()
+        self.changed.emit()
         return True
 
     def undo(self) -> None:
@@ -168,19 +196,8 @@ class BlockLayer(QObject):
                 self.layer.name = f"block {self.number}, not saved"
                 self.layer.metadata = {}
             else:
-                self._remove()
+                remove_layer(self._viewer, self.layer, self._drawings)
         _show(self._viewer, self._hidden)
-
-    def _remove(self) -> None:
-        """Take the layer away, but let its drawing live on for a while.
-
-        Where two Labels layers were removed and another is added, drawing crashes in glDrawArrays (plain
-        napari 0.9.2 with Mesa's llvmpipe; cause unknown). With the drawing kept it was not seen again.
-        """
-        with suppress(AttributeError, KeyError):
-            drawing = self._viewer.window._qt_viewer.canvas.layer_to_visual[self.layer]
-            self._drawings.append(drawing)
-        self._viewer.layers.remove(self.layer)
 
     def release(self) -> None:
         """Save and close the journal: the viewer is closing, nothing is to be touched on screen."""
@@ -236,6 +253,7 @@ class BlockLayer(QObject):
         if box is not None:
             self._take(box)
             self._sync_soon()
+            self.edited.emit()
         self.changed.emit()
 
     def _take(self, box: Region) -> None:

@@ -25,6 +25,7 @@ from napari_vesselkd.plugin.review_list_view import ReviewList
 from napari_vesselkd.plugin.review_orders import CODES
 from napari_vesselkd.plugin.run_panel import paint_button
 from napari_vesselkd.plugin.segment_state import Where
+from napari_vesselkd.plugin.tools.panel import ToolsPanel
 
 HERE, BOX = "Amid the view", "A box"
 ORDERS = (("most uncertain first", "uncertainty"), ("random order", "random"), ("by their codes", CODES))
@@ -36,7 +37,13 @@ LEGEND = (
 
 
 class CorrectPanel(QWidget):
-    """List of blocks, the open block, another region."""
+    """List of blocks, the open block with its tools, another region.
+
+    Attributes
+    ----------
+    quality, anywhere : QVBoxLayout
+        Empty places: for the quality of the open block, and for painting with no block open.
+    """
 
     pressed = Signal(str)
     label_pressed = Signal(int)
@@ -60,6 +67,8 @@ class CorrectPanel(QWidget):
         self.go_on = QCheckBox("Go on to the next block after Accept or Skip")
         self.go_on.setChecked(True)
         self.legend = self._make_legend()
+        self.tools = ToolsPanel()
+        self.quality, self.anywhere = QVBoxLayout(), QVBoxLayout()
         self.error, self.notices = ErrorPanel(), NoticePanel()
         self.where = Choice(
             [
@@ -170,14 +179,19 @@ class CorrectPanel(QWidget):
         column.addWidget(self.title)
         column.addWidget(self.block_fact)
         column.addWidget(self.legend)
+        column.addWidget(self.tools)
         column.addLayout(_row(self.undo, self.redo))
         column.addLayout(_row(self.accept, self.skip, stretches=(2, 1)))
-        for widget in (self.saved, self.error, self.notices, self.covered, self.go_on):
+        for widget in (self.saved, self.error, self.notices):
             column.addWidget(widget)
+        column.addLayout(self.quality)
+        column.addWidget(self.covered)
+        column.addWidget(self.go_on)
         column.addSpacing(8)
         column.addLayout(_row(labelled("Another region"), self.side))
         for widget in (self.where, self.region, self.here, self.edit):
             column.addWidget(widget)
+        column.addLayout(self.anywhere)
         column.addStretch(1)
 
 

@@ -21,6 +21,8 @@ from napari_vesselkd.plugin.parts import scroll_to
 from napari_vesselkd.plugin.project_layers import decode_again, levels_shown, refresh_labels
 from napari_vesselkd.plugin.review_orders import list_blocks
 from napari_vesselkd.plugin.session import ProjectSession
+from napari_vesselkd.plugin.tools.desk import ToolDesk
+from napari_vesselkd.plugin.tools.state import NO_BLOCK
 from napari_vesselkd.plugin.viewer_events import ViewerEvents
 from napari_vesselkd.plugin.visible import go_to, looked_at
 from napari_vesselkd.plugin.workers import Task, delayed, run
@@ -56,6 +58,7 @@ class CorrectTab(QWidget):
         self._listing: Task | None = None
         self._list_timer = delayed(self, LIST_DELAY_MS, self._list)
         self.panel = CorrectPanel(viewer)
+        self.desk = ToolDesk(viewer, session, self._drawings, self.panel.tools)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.panel)
@@ -65,9 +68,8 @@ class CorrectTab(QWidget):
     @property
     def busy(self) -> bool:
         """Whether a worker of this tab is at work."""
-        return bool(self._busy) or any(
-            task is not None and task.running for task in (self._task, self._listing)
-        )
+        tasks = (self._task, self._listing)
+        return bool(self._busy) or self.desk.busy or any(task is not None and task.running for task in tasks)
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -140,6 +142,7 @@ class CorrectTab(QWidget):
         for task in (self._task, self._listing):
             if task is not None:
                 task.abandon()
+        self.desk.release()
         block = self.block
         if block is not None:
             block.blockSignals(True)
@@ -157,6 +160,7 @@ class CorrectTab(QWidget):
         events.view_moved.connect(self._view_moved)
         panel.pressed.connect(self._pressed)
         panel.label_pressed.connect(self._label_pressed)
+        self.desk.changed.connect(self._paint)
         panel.list.chosen.connect(self._chosen)
         panel.list.opened.connect(lambda _row: self.open_selected())
         for changed in (panel.order.currentIndexChanged, panel.side.valueChanged):
@@ -283,6 +287,7 @@ class CorrectTab(QWidget):
         self.block = BlockLayer(self._viewer, self._session.layer, edit, self._drawings, brush=self._brush)
         self.block.changed.connect(self._paint)
         self.block.removed.connect(self._block_removed)
+        self.desk.open(self.block)
         if move:
             go_to(self._viewer, self._session.layer, edit.region)
         self._viewer.layers.selection.active = self.block.layer
@@ -290,6 +295,7 @@ class CorrectTab(QWidget):
         self._session.notify()
 
     def _close_block(self) -> None:
+        self.desk.close()
         block, self.block = self.block, None
         if block is not None:
             self._brush = block.layer.brush_size
@@ -302,6 +308,7 @@ class CorrectTab(QWidget):
             self.block_changed.emit()
 
     def _block_removed(self) -> None:
+        self.desk.close(gone=True)
         block, self.block = self.block, None
         if block is not None:
             self._message = (
@@ -317,6 +324,7 @@ class CorrectTab(QWidget):
         if project is None or block is None or self._busy or not block.save():
             self._paint()
             return
+        self.desk.leave()
         levels = levels_shown(self._viewer, self._session.layer)
         block.lock(True)
 
@@ -361,13 +369,15 @@ class CorrectTab(QWidget):
         scroll_to(self.panel.error)
 
     def _paint(self) -> None:
+        busy = self._busy or self.desk.painting
+        self.desk.paint(self._session.why_not_edit or self._busy or ("" if self.block else NO_BLOCK))
         self.panel.paint(
             draw_correct(
                 self._review,
                 self.here(),
                 self._work_state(),
                 locked=self._session.why_not_edit,
-                busy=self._busy,
+                busy=busy,
                 message=self._message,
                 failure=self._failure,
             )
@@ -381,7 +391,7 @@ class CorrectTab(QWidget):
             number=block.number,
             region=block.region,
             labelled=bool(np.any(block.edit.voxels)),
-            painting=block.painting,
+            painting=block.painting if self.desk.paints else -1,
             can_undo=block.edit.can_undo,
             can_redo=block.edit.can_redo,
             failure=block.failure,

@@ -3,6 +3,7 @@
 Notation: corrections are 0 unlabelled, 1 background, 2 vessel.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -96,6 +97,17 @@ def refresh_labels(viewer: Any, image: Any) -> None:
         layer = find_layer(viewer, name, image)
         if layer is not None:
             layer.refresh()
+
+
+def remove_layer(viewer: Any, layer: Any, drawings: deque[Any]) -> None:
+    """Take a layer away, but let its drawing live on for a while.
+
+    Where two Labels layers were removed and another is added, drawing crashes in glDrawArrays (plain
+    napari 0.9.2 with Mesa's llvmpipe; cause unknown). With the drawing kept it was not seen again.
+    """
+    with suppress(AttributeError, KeyError):
+        drawings.append(viewer.window._qt_viewer.canvas.layer_to_visual[layer])
+    viewer.layers.remove(layer)
 
 
 def image_volumes(viewer: Any) -> list[tuple[Any, Volume]]:

@@ -1,0 +1,1 @@
+"""The proofreading tools as gestures in the viewer: chosen, clicked, previewed, applied, one undo each."""
