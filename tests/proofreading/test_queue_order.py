@@ -98,7 +98,8 @@ def test_reasons_are_what_strikes_the_strongest_first_in_words():
     plain = [block(i, doubt=10.0, artefact=0.0, topology=Topology(ends=2, gaps=1)) for i in range(8)]
     striking = replace(plain[0], topology=Topology(ends=9, gaps=2), artefact=0.4)
     found = reasons([striking, *plain[1:]])
-    assert [one.words for one in found[0]] == ["40% artefact codes", "9 open ends", "2 likely gaps"]
+    assert [one.words for one in found[0]] == ["40% of it has artefact codes", "9 open ends", "2 likely gaps"]
+    assert [one.short for one in found[0]] == ["40% artefact", "9 ends", "2 gaps"]
     assert found[1] == ()
     assert reasons([block(0, topology=Topology(ends=1)), block(1)])[0][0].words == "1 open end"
 

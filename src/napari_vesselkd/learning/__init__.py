@@ -1,6 +1,7 @@
 """Learning from corrections and data sets: one turn of the loop, the stages of VpbSD, cross-validation."""
 
 from napari_vesselkd.learning.gate import BlockScore, Judgement, judge
+from napari_vesselkd.learning.review_queue import BlockLookedAt, QueueReady, update_queue
 from napari_vesselkd.learning.stages import (
     StagesPreflight,
     check_stages,
@@ -13,8 +14,10 @@ from napari_vesselkd.learning.stages import (
 from napari_vesselkd.learning.turn import check, check_voxel_size, is_project, learn
 
 __all__ = [
+    "BlockLookedAt",
     "BlockScore",
     "Judgement",
+    "QueueReady",
     "StagesPreflight",
     "check",
     "check_stages",
@@ -27,4 +30,5 @@ __all__ = [
     "pretrain_from",
     "teach_and_distill",
     "teach_from",
+    "update_queue",
 ]

@@ -106,14 +106,14 @@ def review_by_codes(project: Project, *, side: int = 128, count: int = 200) -> t
         code_map.check(image)
     notes = CodeNotes.load(project.registry.root, code_map.sha256)
     listed = review_list(project, side=side, count=max(count, LOOKED_AT))
-    counted = _counted(code_map.path, code_map.id, code_map.revision)
-    scored = [(code_scores(code_map, counted, notes, one.region), one) for one in listed]
+    usage_of_map = counted(code_map.path, code_map.id, code_map.revision)
+    scored = [(code_scores(code_map, usage_of_map, notes, one.region), one) for one in listed]
     scored.sort(key=lambda pair: (-round(pair[0].artefact, 6), -round(pair[0].rare, 6)))
     return tuple(replace(one, reason=reason_of(found)) for found, one in scored[:count])
 
 
 @lru_cache(maxsize=4)
-def _counted(path: Path, _id: str, _revision: int) -> Usage:
+def counted(path: Path, _id: str, _revision: int) -> Usage:
     """Return the usage of a map; counted again only after cells were added, as lists are made often."""
     return usage(CodeMap.open(path))
 

@@ -37,12 +37,21 @@ class Candidate:
         What has become of it; None where nobody began it.
     reason : str
         Why it stands where it does, where that is not its uncertainty.
+    reasons : tuple of str
+        Everything that strikes about it, the strongest first, see `queue_worth`.
+    worth : float or None
+        What correcting it is worth, 1 that of a block like the others; None outside of the queue.
+    stands_for : float
+        Share of the worth of all blocks that it stands for and no block before it does, 0..1.
     """
 
     region: Region
     uncertainty: float | None
     block: ReviewBlock | None
     reason: str = ""
+    reasons: tuple[str, ...] = ()
+    worth: float | None = None
+    stands_for: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,10 +88,11 @@ def review_list(
     """
     _check(side, count, order)
     record = project.labels_record
-    begun = [Candidate(block.region, _mean(record, block.region), block) for block in project.blocks]
+    blocks = [block for block in project.blocks if block.axis is None]  # MIP annotations are no blocks
+    begun = [Candidate(block.region, _mean(record, block.region), block) for block in blocks]
     best: list[tuple[float, Candidate]] = []
     if record is not None:
-        grid = _Grid(record, side, order, seed, _taken(project.blocks, record.shape, side))
+        grid = _Grid(record, side, order, seed, _taken(blocks, record.shape, side))
         wanted = max(0, count - len(begun))
         for layer in range(-(-record.shape[0] // side)):
             worst = best[-1][0] if len(best) == wanted > 0 else math.inf

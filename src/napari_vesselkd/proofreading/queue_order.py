@@ -44,7 +44,10 @@ class Placed:
 
 
 def in_order(
-    findings: Sequence[Findings], worths: Sequence[float], known: Sequence[Findings] = (), count: int = 200
+    findings: Sequence[Findings],
+    worths: Sequence[float] | F64,
+    known: Sequence[Findings] = (),
+    count: int = 200,
 ) -> tuple[Placed, ...]:
     """Return the first `count` blocks in the order in which they are worth correcting.
 
@@ -84,14 +87,23 @@ def likeness(findings: Sequence[Findings]) -> F64:
     ``(1 - a) exp(-l^2 / 2) + a exp(-d^2 / 2)`` with l the distance of their looks in standard deviations of
     each feature (root mean square over features), d that of their middles in `NEAR` sides.
     """
-    looks = np.array([one.look or (0.0,) for one in findings], np.float64)
-    spread = looks.std(axis=0)
-    looks = (looks - looks.mean(axis=0)) / np.where(spread > 1e-9, spread, 1.0)
+    looks = _standardised([one.look for one in findings])
     looking = np.exp(-_squared(looks) / looks.shape[1] / (2 * LOOK**2))
     middles = np.array([one.region.centre for one in findings], np.float64)
     side = np.array([max(one.region.shape) for one in findings], np.float64).mean()
     near = np.exp(-_squared(middles / (NEAR * side)) / 2)
     return np.asarray((1 - PLACE) * looking + PLACE * near)
+
+
+def _standardised(looks: Sequence[tuple[float, ...]]) -> F64:
+    """Return looks (N, features) less their mean, over their deviation; 0 where a block was not looked at."""
+    width = max((len(one) for one in looks), default=0) or 1
+    known = np.array([one if len(one) == width else (np.nan,) * width for one in looks], np.float64)
+    there = ~np.isnan(known[:, 0])
+    if not there.any():
+        return np.zeros((len(looks), width))
+    mean, spread = known[there].mean(axis=0), known[there].std(axis=0)
+    return np.asarray(np.nan_to_num((known - mean) / np.where(spread > 1e-9, spread, 1.0)))
 
 
 def _squared(points: F64) -> F64:

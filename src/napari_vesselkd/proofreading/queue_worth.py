@@ -31,23 +31,27 @@ class Reason:
     kind : str
         One of `KINDS`.
     words : str
-        For people, short: "7 open ends".
+        For people: "unsure of 12 centreline voxels".
+    short : str
+        The same for a narrow column: "12 unsure".
     strength : float
         Times the mean of the blocks that were looked at.
     """
 
     kind: str
     words: str
+    short: str
     strength: float
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """One kind of finding: its value, None where unknown; its weight; its words."""
+    """One kind of finding: its value, None where unknown; its weight; its words, long and short."""
 
     value: Callable[[Findings], float | None]
     weight: float
     words: Callable[[float], str]
+    short: Callable[[float], str]
 
 
 def _counted(name: str) -> Callable[[Findings], float | None]:
@@ -59,17 +63,43 @@ def _many(one: str, several: str) -> Callable[[float], str]:
 
 
 KINDS: dict[str, _Kind] = {
-    "doubt": _Kind(lambda one: one.doubt, 1.0, lambda n: f"unsure of {n:.0f} centreline voxels"),
-    "ends": _Kind(_counted("ends"), 1.0, _many("open end", "open ends")),
-    "teacher": _Kind(lambda one: one.teacher, 1.0, lambda n: f"teacher differs in {n:.0f} centreline voxels"),
-    "artefact": _Kind(lambda one: one.artefact, 1.0, lambda share: f"{share:.0%} artefact codes"),
-    "flips": _Kind(lambda one: one.flips, 0.5, lambda n: f"mirrored, {n:.0f} centreline voxels change"),
-    "gaps": _Kind(_counted("gaps"), 0.25, _many("likely gap", "likely gaps")),
-    "pieces": _Kind(_counted("pieces"), 0.25, _many("loose piece", "loose pieces")),
-    "jumps": _Kind(_counted("jumps"), 0.25, _many("jump of the radius", "jumps of the radius")),
-    "rare": _Kind(lambda one: one.rare, 0.25, lambda share: f"{share:.0%} rare codes"),
+    "doubt": _Kind(
+        lambda one: one.doubt,
+        1.0,
+        lambda n: f"about {n:.0f} voxels of centreline to expect wrong, by the calibrated probability",
+        lambda n: f"{n:.0f} unsure",
+    ),
+    "ends": _Kind(_counted("ends"), 1.0, _many("open end", "open ends"), _many("end", "ends")),
+    "teacher": _Kind(
+        lambda one: one.teacher,
+        1.0,
+        lambda n: f"teacher and student differ in {n:.0f} voxels of centreline",
+        lambda n: f"teacher {n:.0f}",
+    ),
+    "artefact": _Kind(
+        lambda one: one.artefact,
+        1.0,
+        lambda share: f"{share:.0%} of it has artefact codes",
+        lambda share: f"{share:.0%} artefact",
+    ),
+    "flips": _Kind(
+        lambda one: one.flips,
+        0.5,
+        lambda n: f"seen mirrored, {n:.0f} voxels of centreline come or go",
+        lambda n: f"mirror {n:.0f}",
+    ),
+    "gaps": _Kind(_counted("gaps"), 0.25, _many("likely gap", "likely gaps"), _many("gap", "gaps")),
+    "pieces": _Kind(_counted("pieces"), 0.25, _many("loose piece", "loose pieces"), _many("piece", "pieces")),
+    "jumps": _Kind(
+        _counted("jumps"), 0.25, _many("jump of the radius", "jumps of the radius"), _many("jump", "jumps")
+    ),
+    "rare": _Kind(
+        lambda one: one.rare,
+        0.25,
+        lambda share: f"{share:.0%} of it has rare codes",
+        lambda share: f"{share:.0%} rare",
+    ),
 }
-UNSURE = "uncertainty"  # only where nothing else is known
 
 
 def relative(findings: Sequence[Findings]) -> dict[str, F64]:
@@ -109,6 +139,8 @@ def reasons(findings: Sequence[Findings]) -> list[tuple[Reason, ...]]:
             value = KINDS[name].value(one)
             if value and values[index] >= STRIKING:
                 strength = float(values[index])
-                mine.append((strength * KINDS[name].weight, Reason(name, KINDS[name].words(value), strength)))
+                kind = KINDS[name]
+                why = Reason(name, kind.words(value), kind.short(value), strength)
+                mine.append((strength * kind.weight, why))
         found.append(tuple(reason for _, reason in sorted(mine, key=lambda pair: -pair[0])))
     return found
