@@ -25,7 +25,7 @@ PARENT = "parent"
 def learn(
     source: str | Path, run: str | Path, config: FinetuneConfig | None = None, *, parent: str = "auto"
 ) -> Iterator[Report]:
-    """Fine-tune a student on the accepted blocks of a project, or on the volumes of a DATASET.csv.
+    """Fine-tune a student on what is accepted in a project, or on the volumes of a DATASET.csv.
 
     The same call again goes on where an earlier one was stopped or killed. Everything that decides the
     weights is copied into `run` first. The new checkpoint is added to the project and judged on its held-out
@@ -60,7 +60,8 @@ def learn(
     with output_errors(run):
         run.mkdir(parents=True, exist_ok=True)
         start = kept_copy(run / f"{PARENT}.safetensors", lambda: _chosen(source, parent))
-        yield from copy_dataset(source, run / "data", start, held_out_group=config.held_out_group)
+        group, learn_from = config.held_out_group, config.learn_from
+        yield from copy_dataset(source, run / "data", start, held_out_group=group, learn_from=learn_from)
         dataset = Dataset.read(run / "data")
         if dataset is None:
             raise OutputError("The run's data is gone", value=run / "data", remedy="Start a new run")
@@ -85,7 +86,7 @@ def check(
     config = config or FinetuneConfig()
     recipe_of(_chosen(source, parent).card)
     checked_device(config.device)
-    check_source(source, held_out_group=config.held_out_group)
+    check_source(source, held_out_group=config.held_out_group, learn_from=config.learn_from)
     check_free_name(source, config.name or name_of(source, Path(run)))
 
 

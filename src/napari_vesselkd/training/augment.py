@@ -47,12 +47,33 @@ class AugmentConfig:
     probability: float = 0.3
 
 
-def orient(arrays: tuple[npt.NDArray[Any], ...], rng: np.random.Generator) -> tuple[npt.NDArray[Any], ...]:
-    """Return all arrays (z, y, x) under one random symmetry: mirrors on 3 axes, turns in the plane."""
+@dataclass(frozen=True)
+class Symmetry:
+    """Mirrors along `axes` (0 z, 1 y, 2 x), then quarter `turns` in the plane."""
+
+    axes: tuple[int, ...]
+    turns: int
+
+    def apply(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return `array` (z, y, x) mirrored and turned."""
+        return np.rot90(np.flip(array, self.axes), self.turns, axes=(1, 2))
+
+    def axis(self, axis: int) -> int:
+        """Return where an axis of the array lies afterwards."""
+        return 3 - axis if axis and self.turns % 2 else axis
+
+
+def draw_symmetry(rng: np.random.Generator) -> Symmetry:
+    """Return a random symmetry: mirrors on 3 axes, turns in the plane."""
     flips = rng.integers(2, size=3)
     turns = int(rng.integers(4))
-    axes = tuple(int(axis) for axis in np.flatnonzero(flips))
-    return tuple(np.rot90(np.flip(array, axes), turns, axes=(1, 2)) for array in arrays)
+    return Symmetry(tuple(int(axis) for axis in np.flatnonzero(flips)), turns)
+
+
+def orient(arrays: tuple[npt.NDArray[Any], ...], rng: np.random.Generator) -> tuple[npt.NDArray[Any], ...]:
+    """Return all arrays (z, y, x) under one random symmetry."""
+    symmetry = draw_symmetry(rng)
+    return tuple(symmetry.apply(array) for array in arrays)
 
 
 def change_appearance(image: Image, config: AugmentConfig, rng: np.random.Generator) -> Image:

@@ -9,7 +9,7 @@ Notation: arrays are (z, y, x); B batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_vesselkd.geometry import Region, Shape, VoxelSize, as_shape
-from napari_vesselkd.training.augment import change_appearance, orient
+from napari_vesselkd.training.augment import AugmentConfig, change_appearance, orient
+from napari_vesselkd.training.fit import BatchOf
 from napari_vesselkd.training.patches import (
     CENTRELINE,
     UNLABELLED,
@@ -166,9 +167,7 @@ class CropPatches:
             _around(int(at), side, n, rng)
             for at, side, n in zip(centre, sides, crop.image.shape, strict=True)
         )
-        low, high = crop.window
-        high = low + (high - low) * float(np.exp(rng.uniform(-WINDOW_JITTER, WINDOW_JITTER)))
-        image = change_appearance(IntensityWindow(low, high).apply(crop.image[place]), config.augment, rng)
+        image = appearance(crop, place, config.augment, rng)
         image, turned = orient((image, mask[place]), rng)
         return fill(image, turned, config.shape)
 
@@ -179,21 +178,28 @@ class MixedPatches:
     Parameters
     ----------
     crops, phantoms : callable
-        Step number to `Batch`.
+        Step number to a batch.
     share : float
         Of the batches, that come from `phantoms`.
     seed : int
     """
 
-    def __init__(
-        self, crops: Callable[[int], Batch], phantoms: Callable[[int], Batch], share: float, seed: int = 0
-    ) -> None:
+    def __init__(self, crops: BatchOf, phantoms: BatchOf, share: float, seed: int = 0) -> None:
         self.crops, self.phantoms, self.share, self.seed = crops, phantoms, share, seed
 
-    def __call__(self, step: int) -> Batch:
+    def __call__(self, step: int) -> Any:
         """Return the batch of `step`."""
         rng = np.random.default_rng([self.seed, abs(step), int(step < 0), 2])
         return (self.phantoms if rng.random() < self.share else self.crops)(step)
+
+
+def appearance(
+    crop: Crop, place: tuple[slice, ...], config: AugmentConfig, rng: np.random.Generator
+) -> npt.NDArray[np.float32]:
+    """Return the image of a part of a crop in [0, 1], in a random appearance."""
+    low, high = crop.window
+    high = low + (high - low) * float(np.exp(rng.uniform(-WINDOW_JITTER, WINDOW_JITTER)))
+    return change_appearance(IntensityWindow(low, high).apply(crop.image[place]), config, rng)
 
 
 def mask_of(label: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -21,12 +21,14 @@ import numpy.typing as npt
 
 from napari_vesselkd.checkpoints import Checkpoint
 from napari_vesselkd.checkpoints.calibration import calibrate
-from napari_vesselkd.errors import InvalidInputError, ProjectError, SourceNotFoundError
+from napari_vesselkd.errors import InvalidInputError, SourceNotFoundError
 from napari_vesselkd.geometry import Region, Shape, VoxelSize, as_shape, parse_voxel_size
 from napari_vesselkd.models import statistics_of
 from napari_vesselkd.project import Project, ReviewBlock
 from napari_vesselkd.reports import Progress, Report
 from napari_vesselkd.training.crops import BACKGROUND, FOREGROUND, Crop, write_crop
+from napari_vesselkd.training.material import LearnFrom, material_of
+from napari_vesselkd.training.mip_crops import MipCrop, mip_crops, write_mip_crop
 from napari_vesselkd.volume import Volume, measure_intensity_window, open_volume, output_errors
 
 CONTEXT: Shape = (8, 24, 24)  # voxels around a block that are seen, but not learned from
@@ -46,6 +48,8 @@ class Dataset:
     folder : Path
     training, held_out : tuple of str
         File names.
+    mips : tuple of str
+        File names of what is painted on projections, see `training.mip_crops`.
     statistics : dict
         Of each volume, by its signature: the normalisation statistics with the weights that training starts
         from (`statistics_of`).
@@ -65,10 +69,15 @@ class Dataset:
     background: int
     vessel: int
     source: str
+    mips: tuple[str, ...] = ()
 
     def files(self, held_out: bool = False) -> list[Path]:
         """Return the crops to train on, or those held out."""
         return [self.folder / name for name in (self.held_out if held_out else self.training)]
+
+    def mip_files(self) -> list[Path]:
+        """Return the pieces of painted projections to train on."""
+        return [self.folder / name for name in self.mips]
 
     @classmethod
     def read(cls, folder: Path) -> Dataset | None:
@@ -77,7 +86,7 @@ class Dataset:
             values = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        lists = {key: tuple(values[key]) for key in ("training", "held_out", "blocks")}
+        lists = {key: tuple(values.get(key, ())) for key in ("training", "held_out", "blocks", "mips")}
         return cls(folder=folder, **{**values, **lists})
 
 
@@ -93,6 +102,7 @@ class _Writer:
     statistics: dict[str, list[list[list[float]]]] = field(default_factory=dict)
     background: int = 0
     vessel: int = 0
+    mips: list[str] = field(default_factory=list)
 
     def add(self, crop: Crop, *, held_out: bool) -> None:
         names = self.held_out if held_out else self.training
@@ -104,6 +114,15 @@ class _Writer:
             self.background += int(np.count_nonzero(crop.label == BACKGROUND))
             self.vessel += int(np.count_nonzero(crop.label == FOREGROUND))
 
+    def add_mip(self, piece: MipCrop) -> None:
+        file = f"mip-{len(self.mips):04d}.npz"
+        write_mip_crop(self.folder / file, piece)
+        self.mips.append(file)
+        labels = piece.rays[0].labels
+        self.blocks.append(
+            {"name": piece.crop.name, "region": str(labels.region), "held_out": False, "axis": labels.axis}
+        )
+
     def finish(self) -> None:
         values = {key: value for key, value in asdict(self).items() if key != "folder"}
         aside = self.folder / f"{MANIFEST}.part"
@@ -112,7 +131,12 @@ class _Writer:
 
 
 def copy_dataset(
-    source: str | Path, folder: Path, parent: Feeding, *, held_out_group: str = ""
+    source: str | Path,
+    folder: Path,
+    parent: Feeding,
+    *,
+    held_out_group: str = "",
+    learn_from: LearnFrom = "blocks",
 ) -> Iterator[Report]:
     """Copy what `source` has to learn from into `folder`, with the statistics that `parent` finds there.
 
@@ -127,6 +151,8 @@ def copy_dataset(
         Or only its percentiles, "lower" and "upper", where no statistics are needed.
     held_out_group : str, optional
         Group of a DATASET.csv that is not trained on.
+    learn_from : {"all", "blocks", "mips"}, optional
+        Of a project: which of its annotations.
 
     Raises
     ------
@@ -142,17 +168,17 @@ def copy_dataset(
         folder.mkdir(parents=True, exist_ok=True)
         if str(source).rstrip("/\\").endswith(".vesselkd"):
             with Project.open(source, write=False) as project:
-                yield from _copy_project(project, writer, parent)
+                yield from _copy_project(project, writer, parent, learn_from)
         else:
             yield from _copy_csv(Path(source), writer, parent, held_out_group)
         writer.finish()
 
 
-def check_source(source: str | Path, *, held_out_group: str = "") -> None:
+def check_source(source: str | Path, *, held_out_group: str = "", learn_from: LearnFrom = "blocks") -> None:
     """Raise what `copy_dataset` would raise, as far as that can be known without reading voxels."""
     if str(source).rstrip("/\\").endswith(".vesselkd"):
         with Project.open(source, write=False) as project:
-            _check_blocks(project, project.training_blocks, project.held_out_blocks)
+            material_of(project, learn_from)
             project.open_image().close()
         return
     path = Path(source)
@@ -171,42 +197,25 @@ def _check_group(rows: Sequence[dict[str, str]], held_out_group: str) -> None:
         )
 
 
-def _copy_project(project: Project, writer: _Writer, parent: Feeding) -> Iterator[Report]:
-    training, held_out = project.training_blocks, project.held_out_blocks
-    _check_blocks(project, training, held_out)
-    began, total = monotonic(), len(training) + len(held_out)
+def _copy_project(
+    project: Project, writer: _Writer, parent: Feeding, learn_from: LearnFrom
+) -> Iterator[Report]:
+    material = material_of(project, learn_from)
+    blocks, held_out = material.blocks, project.held_out_blocks
+    began, total = monotonic(), len(blocks) + len(held_out) + len(material.mips)
     with project.open_image() as volume:
         window = _measure(volume, writer, parent)
-        for done, block in enumerate((*training, *held_out), start=1):
-            others = training if block.held_out else held_out
+        for done, block in enumerate((*blocks, *held_out), start=1):
+            others = blocks if block.held_out else held_out
             crop = _block_crop(project, volume, window, block, [other.region for other in others])
             if crop is not None:
                 writer.add(crop, held_out=block.held_out)
             yield Progress(done, total, "blocks", monotonic() - began)
-
-
-def _check_blocks(project: Project, training: Sequence[ReviewBlock], held_out: Sequence[ReviewBlock]) -> None:
-    if not training:
-        raise ProjectError(
-            "There is no accepted block to learn from",
-            value=f"{project.path}: {len(project.blocks)} blocks, {len(held_out)} of them held out",
-            limit="at least one accepted block that is not held out",
-            remedy="Correct a block in the Correct tab and accept it",
-        )
-    if not any(block.vessel for block in training):
-        raise ProjectError(
-            "The accepted blocks hold no vessel: from background alone nothing can be learned",
-            value=f"{len(training)} blocks",
-            limit="at least one voxel labelled as vessel (2)",
-            remedy="Accept a block that has vessels",
-        )
-    if not any(block.background for block in training):
-        raise ProjectError(
-            "The accepted blocks hold no background: from vessels alone nothing can be learned",
-            value=f"{len(training)} blocks",
-            limit="at least one voxel labelled as background (1)",
-            remedy="Label some background too; predictions start with it",
-        )
+        pieces = mip_crops(volume, window, material.painted(project, volume), CONTEXT)
+        for piece in pieces:
+            writer.add_mip(piece)
+        if material.mips:
+            yield Progress(total, total, "blocks", monotonic() - began)
 
 
 def _block_crop(

@@ -33,7 +33,11 @@ from napari_vesselkd.training.crops import Crop, CropPatches, MixedPatches, read
 from napari_vesselkd.training.dataset import Dataset
 from napari_vesselkd.training.fit import BatchOf, FitConfig, fit
 from napari_vesselkd.training.losses import LossConfig, segmentation_terms
-from napari_vesselkd.training.patches import Batch, PhantomPatches, fill_pool
+from napari_vesselkd.training.material import CHOICES, LearnFrom
+from napari_vesselkd.training.mip_crops import flattened, read_mip_crop
+from napari_vesselkd.training.mip_losses import MipLossConfig, mip_terms
+from napari_vesselkd.training.mip_patches import MipBatch, MipPatches
+from napari_vesselkd.training.patches import Batch, PatchConfig, PhantomPatches, fill_pool
 from napari_vesselkd.training.timing import seconds_of, timed
 from napari_vesselkd.training.validation import choose_threshold, probability, watched
 
@@ -58,10 +62,14 @@ class FinetuneConfig:
         Share of the batches that are phantoms, 0..1.
     skeleton_recall : float
         Weight of the centrelines in the loss, see `LossConfig`.
+    depth : float
+        Weight of the brightest voxels behind painted pixels in the loss, see `MipLossConfig`.
     validate_every : int
         Steps between two looks at the held-out blocks.
     held_out_group : str
         Of a DATASET.csv: the group not to train on.
+    learn_from : {"all", "blocks", "mips"}
+        Of a project: from accepted blocks, from accepted projections, or from whatever there is.
     seed : int
     device : str
         "auto", "cpu", "cuda", "cuda:N" or "mps".
@@ -82,8 +90,10 @@ class FinetuneConfig:
     phantoms: int = 24
     phantom_share: float = 0.25
     skeleton_recall: float = 1.0
+    depth: float = 0.5
     validate_every: int = 50
     held_out_group: str = ""
+    learn_from: LearnFrom = "all"
     seed: int = 0
     device: str = "auto"
     threads: int | None = None
@@ -96,9 +106,16 @@ class FinetuneConfig:
             raise InvalidInputError(
                 "The share of phantoms is out of range", value=self.phantom_share, limit="0 to below 1"
             )
-        if self.skeleton_recall < 0:
+        for what, weight in (("centrelines", self.skeleton_recall), ("brightest voxels", self.depth)):
+            if not weight >= 0:
+                raise InvalidInputError(
+                    f"The weight of the {what} is negative", value=weight, limit="0 or more"
+                )
+        if self.learn_from not in CHOICES:
             raise InvalidInputError(
-                "The weight of the centrelines is negative", value=self.skeleton_recall, limit="0 or more"
+                "There is nothing of that name to learn from",
+                value=self.learn_from,
+                limit=", ".join(CHOICES),
             )
         if self.name is not None:
             check_name(self.name)
@@ -211,11 +228,13 @@ def _train(
     crops = [read_crop(file) for file in dataset.files(held_out=True)]
     weights = LossConfig(skeleton_recall=config.skeleton_recall)
 
-    def terms_of(net: nn.Module, batch: Batch, _step: int) -> dict[str, Tensor]:
+    def terms_of(net: nn.Module, batch: Batch | MipBatch, _step: int) -> dict[str, Tensor]:
         if batch.statistics is None:
             thaw_statistics(net)
         else:
             set_statistics(net, statistics[batch.statistics])
+        if isinstance(batch, MipBatch):
+            return mip_terms(net(batch.image), batch, MipLossConfig(weights, config.depth))
         return segmentation_terms(net(batch.image), batch, weights)
 
     state = run / "state.safetensors"
@@ -240,13 +259,26 @@ def _batches(
     dataset: Dataset, recipe: Recipe, config: FinetuneConfig, phantoms: tuple[Path, Sequence[int]]
 ) -> BatchOf:
     patches = replace(recipe.patches, batch=config.batch)
-    crops = CropPatches(dataset.files(), list(dataset.statistics), patches, config.seed)
+    labelled = _labelled(dataset, patches, config.seed)
     pool, seeds = phantoms
     if not seeds:
-        return crops
+        return labelled
     return MixedPatches(
-        crops, PhantomPatches(pool, seeds, patches, config.seed), config.phantom_share, config.seed
+        labelled, PhantomPatches(pool, seeds, patches, config.seed), config.phantom_share, config.seed
     )
+
+
+def _labelled(dataset: Dataset, patches: PatchConfig, seed: int) -> BatchOf:
+    """Return batches of blocks, of painted projections, or of both, each by the number of its files."""
+    volumes = list(dataset.statistics)
+    mips = MipPatches(dataset.mip_files(), volumes, patches, seed) if dataset.mips else None
+    if not dataset.training and mips is not None:
+        return mips
+    crops = CropPatches(dataset.files(), volumes, patches, seed)
+    if mips is None:
+        return crops
+    share = len(dataset.mips) / (len(dataset.mips) + len(dataset.training))
+    return MixedPatches(crops, mips, share, seed + 1)
 
 
 def recipe_of(card: CheckpointCard) -> Recipe:
@@ -272,15 +304,22 @@ def _card(dataset: Dataset, parent: Checkpoint, model: nn.Module) -> CheckpointC
     """Return the parent's card with what is new; each volume gets its own threshold."""
     crops = [read_crop(file) for file in dataset.files()]
     found = [_predict(model, crop, dataset) for crop in crops]
+    for file in dataset.mip_files():
+        piece = read_mip_crop(file)
+        flat = flattened(piece, _predict(model, piece.crop, dataset))
+        crops.append(flat[0])
+        found.append(flat[1])
     volumes = dict(parent.card.volumes)
     for signature, statistics in dataset.statistics.items():
         mine = [index for index, crop in enumerate(crops) if crop.volume == signature]
         if mine:
             threshold = choose_threshold([crops[n] for n in mine], [found[n] for n in mine])
             volumes[signature] = {"statistics": statistics, "threshold": threshold}
+    counts = ((len(dataset.training), "corrected block"), (len(dataset.mips), "painted projection"))
+    learned = " and ".join(f"{n} {what}{'s' if n != 1 else ''}" for n, what in counts if n)
     return replace(
         parent.card,
-        description=f"{parent.card.name}, fine-tuned on {len(crops)} corrected blocks",
+        description=f"{parent.card.name}, fine-tuned on {learned}",
         volumes=volumes,
         metrics={},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -296,6 +335,7 @@ def _lineage(
         "source": dataset.source,
         "blocks": list(dataset.blocks),
         "training_blocks": len(dataset.training),
+        "training_mips": len({block["name"].split(" ")[1] for block in dataset.blocks if "axis" in block}),
         "held_out_blocks": len(dataset.held_out),
         "config": json.loads(json.dumps(asdict(config))),
         "seconds": round(seconds_of(run), 1),

@@ -1,0 +1,64 @@
+"""Losses of logits against labels of rays: what is known of a projection, not of its voxels.
+
+A ray's logit is the maximum of those of its voxels (Kozinski et al. 2020, MedIA 60, 101590, eq. 2), so its
+gradient reaches one voxel. What is hidden behind that one learns nothing; that is why a second axis helps.
+Depth supervision (Dima et al. 2023, arXiv 2309.08481, eq. 3) adds that the brightest voxel of a ray of vessel
+is vessel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_vesselkd.training.losses import LossConfig, segmentation_terms
+from napari_vesselkd.training.mip_patches import MipBatch, RayTarget
+from napari_vesselkd.training.patches import Batch
+
+
+@dataclass(frozen=True)
+class MipLossConfig:
+    """Weights of the terms.
+
+    Attributes
+    ----------
+    rays : LossConfig
+        Of the projected logits: cross entropy, Dice and recall of the painted centrelines.
+    depth : float
+        Cross entropy of the brightest voxels of the rays of vessel (alpha_d).
+    """
+
+    rays: LossConfig = field(default_factory=LossConfig)
+    depth: float = 0.5
+
+
+def mip_terms(logits: Tensor, batch: MipBatch, config: MipLossConfig | None = None) -> dict[str, Tensor]:
+    """Return the weighted terms, scalars, by name, of logits (B, 1, Z, Y, X); their sum is the loss."""
+    config = config or MipLossConfig()
+    logits = logits.float()
+    terms = {f"MIP {name}": term for name, term in _ray_terms(logits, batch, config.rays).items()}
+    if config.depth:
+        each = F.binary_cross_entropy_with_logits(logits, batch.brightest, reduction="none")
+        mean = (each * batch.brightest).sum() / batch.brightest.sum().clamp_min(1)
+        terms["MIP depth"] = config.depth * mean
+    return terms
+
+
+def projected(logits: Tensor, target: RayTarget) -> Tensor:
+    """Return the logits of rays, in the shape of `target.label`: the maximum over their slab."""
+    inside = logits[target.entry, 0].narrow(target.axis, target.start, target.stop - target.start)
+    return inside.amax(dim=target.axis, keepdim=True)
+
+
+def _ray_terms(logits: Tensor, batch: MipBatch, config: LossConfig) -> dict[str, Tensor]:
+    if not batch.targets:
+        return {"cross entropy": 0 * logits.sum()}
+    rays = torch.cat([projected(logits, target).flatten() for target in batch.targets])
+    label, centreline, valid = (
+        torch.cat([getattr(target, name).flatten() for target in batch.targets])
+        for name in ("label", "centreline", "valid")
+    )
+    return segmentation_terms(rays, Batch(rays, label, centreline, valid), config)

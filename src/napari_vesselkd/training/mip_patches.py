@@ -1,0 +1,272 @@
+"""Batches from painted projections.
+
+Notation: arrays are (z, y, x); B batch; a plane has a patch's shape with one axis collapsed to 1; labels are
+0 unlabelled, 1 background, 2 vessel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import ndimage
+from skimage.morphology import skeletonize
+from torch import Tensor
+
+from napari_vesselkd.geometry import Region, as_shape
+from napari_vesselkd.labels.edits import VESSEL
+from napari_vesselkd.projections.rays import RayLabels, cut
+from napari_vesselkd.training.augment import Symmetry, draw_symmetry
+from napari_vesselkd.training.crops import appearance
+from napari_vesselkd.training.mip_crops import MipCrop, Rays, read_mip_crop
+from napari_vesselkd.training.patches import CENTRELINE, PatchConfig
+from napari_vesselkd.training.patches import VESSEL as VESSEL_BIT
+
+LABELLED = 8  # bit of a plane: background or vessel
+Mask = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class RayTarget:
+    """Rays of one patch of a batch.
+
+    Attributes
+    ----------
+    entry : int
+        Which patch.
+    axis : int
+        They run along: 0 z, 1 y, 2 x.
+    start, stop : int
+        The voxels along the axis that belong to the slab.
+    label, centreline, valid : Tensor (Z, Y, X) float32, with the axis collapsed to 1
+        0 or 1, as in `Batch`: vessel; the skeleton of the painted vessels, dilated by two pixels; labelled.
+    """
+
+    entry: int
+    axis: int
+    start: int
+    stop: int
+    label: Tensor
+    centreline: Tensor
+    valid: Tensor
+
+
+@dataclass(frozen=True)
+class MipBatch:
+    """One training step's data.
+
+    Attributes
+    ----------
+    image : Tensor (B, 1, Z, Y, X) float32
+        In [0, 1].
+    brightest : Tensor (B, 1, Z, Y, X) float32
+        1 where the image is brightest along a ray of vessel.
+    targets : tuple of RayTarget
+    names : tuple of str
+    statistics : int
+        Which of the run's fixed normalisation statistics to use.
+    """
+
+    image: Tensor
+    brightest: Tensor
+    targets: tuple[RayTarget, ...]
+    names: tuple[str, ...]
+    statistics: int
+
+    def to(self, device: torch.device) -> MipBatch:
+        """Return it on a device, with the channels last in memory."""
+        image = self.image.to(device, memory_format=torch.channels_last_3d)
+        targets = tuple(
+            replace(
+                one,
+                label=one.label.to(device),
+                centreline=one.centreline.to(device),
+                valid=one.valid.to(device),
+            )
+            for one in self.targets
+        )
+        return replace(self, image=image, brightest=self.brightest.to(device), targets=targets)
+
+
+@dataclass(frozen=True, eq=False)
+class _Patch:
+    """One patch.
+
+    Attributes
+    ----------
+    image, brightest : ndarray (z, y, x) float32
+        As in `MipBatch`.
+    rays : list of (axis, line, plane)
+        Of each slab: uint8, 1 on its voxels along the axis, with the others collapsed; the bits of its rays,
+        with the axis collapsed.
+    """
+
+    image: npt.NDArray[np.float32]
+    brightest: npt.NDArray[np.float32]
+    rays: list[tuple[int, Mask, Mask]]
+
+    def turned(self, symmetry: Symmetry) -> _Patch:
+        """Return it mirrored and turned."""
+        rays = [
+            (symmetry.axis(axis), symmetry.apply(line), symmetry.apply(plane))
+            for axis, line, plane in self.rays
+        ]
+        return _Patch(symmetry.apply(self.image), symmetry.apply(self.brightest), rays)
+
+    def filled(self, shape: Sequence[int]) -> _Patch:
+        """Return it with the image reflected at its ends to `shape`; there are no rays there."""
+        grow = [(0, side - n) for side, n in zip(shape, self.image.shape, strict=True)]
+        rays = []
+        for axis, line, plane in self.rays:
+            along = [pair if at == axis else (0, 0) for at, pair in enumerate(grow)]
+            across = [(0, 0) if at == axis else pair for at, pair in enumerate(grow)]
+            rays.append((axis, np.pad(line, along), np.pad(plane, across)))
+        return _Patch(np.pad(self.image, grow, mode="reflect"), np.pad(self.brightest, grow), rays)
+
+
+class MipPatches:
+    """Batches from painted projections; call with a step's number.
+
+    The same seed and step give the same batch. A patch holds its rays from front to back where it is long
+    enough for them.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        Written by `write_mip_crop`.
+    volumes : sequence of str
+        Signatures of the volumes; `MipBatch.statistics` is the index into it.
+    config : PatchConfig
+    seed : int
+        Of places, orientation and appearance.
+    """
+
+    def __init__(
+        self, files: Sequence[Path], volumes: Sequence[str], config: PatchConfig, seed: int = 0
+    ) -> None:
+        self.files, self.volumes, self.config, self.seed = list(files), list(volumes), config, seed
+        self._read = cache(_read_with_centrelines)
+        self._members = [
+            [file for file in self.files if self._read(file)[0].crop.volume == volume] for volume in volumes
+        ]
+
+    def __call__(self, step: int) -> MipBatch:
+        """Return the batch of `step`."""
+        rng = np.random.default_rng([self.seed, abs(step), int(step < 0), 3])
+        weights = np.array([len(files) for files in self._members], float)
+        volume = int(rng.choice(len(weights), p=weights / weights.sum()))
+        members = self._members[volume]
+        chosen = [members[int(rng.integers(len(members)))] for _ in range(self.config.batch)]
+        patches = [self._patch(file, rng) for file in chosen]
+        image = torch.from_numpy(np.stack([patch.image for patch in patches])[:, None])
+        brightest = torch.from_numpy(np.stack([patch.brightest for patch in patches])[:, None])
+        targets = tuple(_target(entry, *rays) for entry, patch in enumerate(patches) for rays in patch.rays)
+        names = tuple(self._read(file)[0].crop.name for file in chosen)
+        return MipBatch(image, brightest, targets, names, volume)
+
+    def _patch(self, file: Path, rng: np.random.Generator) -> _Patch:
+        piece, lines = self._read(file)
+        place = self._place(piece, rng)
+        box = place.relative_to(piece.crop.origin)
+        image = appearance(piece.crop, box.slices, self.config.augment, rng)
+        symmetry, patch = draw_symmetry(rng), _Patch(image, np.zeros(image.shape, np.float32), [])
+        labels = [rays.labels for rays in piece.rays]
+        for rays, line in zip(piece.rays, lines, strict=True):
+            said = cut(rays.labels, place, labels)
+            if said is not None and said.plane.any():
+                patch.rays.append((said.axis, *_line_and_plane(said, rays, line, place)))
+            _mark_brightest(patch.brightest, rays, place)
+        return patch.turned(symmetry).filled(self.config.shape)
+
+    def _place(self, piece: MipCrop, rng: np.random.Generator) -> Region:
+        """Return a random patch that holds a painted ray of the piece; from front to back if it can."""
+        rays, config = piece.rays[0], self.config
+        at, region = rays.labels.axis, piece.crop.region
+        labelled = np.flatnonzero(rays.labels.plane)
+        pixel = np.unravel_index(labelled[int(rng.integers(len(labelled)))], rays.labels.plane.shape)
+        first = [int(index) + low for index, low in zip(pixel, rays.labels.region.start, strict=True)]
+        last = list(first)
+        low, high = rays.labels.region.start[at], rays.labels.region.stop[at]
+        sides = [min(side, n) for side, n in zip(config.shape, region.shape, strict=True)]
+        least = max(config.thinnest, high - low if at == 0 else 0)
+        if rng.random() < config.thin and sides[0] > least:
+            sides[0] = int(rng.integers(least, sides[0] + 1))
+        if high - low <= sides[at]:
+            first[at], last[at] = low, high - 1
+        else:
+            first[at] = last[at] = int(rays.depths[pixel])
+        start = [
+            _start(one, other, side, (begin, end), rng)
+            for one, other, side, begin, end in zip(
+                first, last, sides, region.start, region.stop, strict=True
+            )
+        ]
+        return Region(as_shape(start), as_shape([s + side for s, side in zip(start, sides, strict=True)]))
+
+
+def _start(first: int, last: int, side: int, bounds: tuple[int, int], rng: np.random.Generator) -> int:
+    """Return the start of a random run of `side` voxels inside `bounds` that holds `first` to `last`."""
+    low, high = max(bounds[0], last - side + 1), min(bounds[1] - side, first)
+    return int(rng.integers(low, max(low, high) + 1))
+
+
+def _line_and_plane(
+    said: RayLabels, rays: Rays, line: npt.NDArray[np.bool_], place: Region
+) -> tuple[Mask, Mask]:
+    """Return where along the rays a slab lies in the patch `place`, and the bits of its rays."""
+    at, shape = said.axis, place.shape
+    inside = said.region.relative_to(place.start).slices
+    run = np.zeros([n if axis == at else 1 for axis, n in enumerate(shape)], np.uint8)
+    run[tuple(inside[axis] if axis == at else slice(None) for axis in range(3))] = 1
+    across = _across(said.region, rays.labels.region.start, at)
+    vessel = said.plane == VESSEL
+    bits = (said.plane > 0) * np.uint8(LABELLED) + vessel * np.uint8(VESSEL_BIT)
+    bits += (vessel & line[across]) * np.uint8(CENTRELINE)
+    plane = np.zeros([1 if axis == at else n for axis, n in enumerate(shape)], np.uint8)
+    plane[tuple(slice(0, 1) if axis == at else inside[axis] for axis in range(3))] = bits
+    return run, plane
+
+
+def _mark_brightest(marks: npt.NDArray[np.float32], rays: Rays, place: Region) -> None:
+    """Set the brightest voxels of rays of vessel that lie in the patch `place` to 1."""
+    part = rays.labels.part(place)
+    if part is None:
+        return
+    at = rays.labels.axis
+    across = _across(part.region, rays.labels.region.start, at)
+    depth = rays.depths[across]
+    here = (part.plane == VESSEL) & (depth >= place.start[at]) & (depth < place.stop[at])
+    index = [where + low for where, low in zip(np.nonzero(here), part.region.start, strict=True)]
+    index[at] = depth[here]
+    marks[tuple(where - low for where, low in zip(index, place.start, strict=True))] = 1
+
+
+def _across(region: Region, origin: Sequence[int], axis: int) -> tuple[slice, ...]:
+    """Return where in a plane that begins at `origin` the rays of `region` are."""
+    inside = region.relative_to(origin).slices
+    return tuple(slice(0, 1) if at == axis else inside[at] for at in range(3))
+
+
+def _target(entry: int, axis: int, line: Mask, plane: Mask) -> RayTarget:
+    along = np.flatnonzero(line)
+    label, centreline, valid = (
+        torch.from_numpy((plane & bit != 0).astype(np.float32)) for bit in (VESSEL_BIT, CENTRELINE, LABELLED)
+    )
+    return RayTarget(entry, axis, int(along[0]), int(along[-1]) + 1, label, centreline, valid)
+
+
+def _read_with_centrelines(file: Path) -> tuple[MipCrop, tuple[npt.NDArray[np.bool_], ...]]:
+    """Return a piece, and for each of its planes the dilated skeleton of the painted vessels."""
+    piece = read_mip_crop(file)
+    return piece, tuple(_centreline(rays.labels) for rays in piece.rays)
+
+
+def _centreline(labels: RayLabels) -> npt.NDArray[np.bool_]:
+    vessel = np.squeeze(labels.plane == VESSEL, labels.axis)
+    line = ndimage.binary_dilation(skeletonize(vessel), iterations=2) & vessel
+    return np.asarray(np.expand_dims(line, labels.axis))
