@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import getpass
+import shutil
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from napari_vesselkd.errors import InvalidInputError, OutputError, ProjectBusyError, ProjectError, RegionError
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.labels import journal as journal_module
 from napari_vesselkd.project import BlockState, Project
-from projects import check_agreement, give_labels, whole
+from projects import check_agreement, give_labels, new_project, whole, write_image
 
 ONE, TWO = Region((0, 0, 0), (24, 30, 40)), Region((10, 20, 30), (40, 60, 70))
 SLAB = Region((4, 100, 8), (20, 160, 60))
@@ -62,6 +65,25 @@ def test_one_order_for_strokes_in_two_blocks_the_sheet_and_acceptance(project):
     fill(two, SMALL, 2)
     assert not project.history.can_redo
     assert project.history.redo() is None
+
+
+def test_undo_of_an_acceptance_gives_back_corrections_and_labels_and_opens_the_block(project):
+    labels = give_labels(project)
+    edit = project.edit(ONE)
+    fill(edit, SMALL, 2)
+    project.accept(1)
+    assert project.block(1).state is BlockState.ACCEPTED
+    project.history.undo()
+    assert project.block(1).state is BlockState.OPEN
+    assert (project.block(1).background, project.block(1).vessel) == (0, 0)
+    assert not whole(project).any()
+    np.testing.assert_array_equal(project.labels.read(Region.whole(labels.shape)), labels)
+    assert project.labels_record.missing(Region.whole(labels.shape)) is None
+    assert project.labels_record.vessel_voxels(Region.whole(labels.shape)) == labels.sum()
+    project.history.redo()
+    assert project.block(1).state is BlockState.ACCEPTED
+    np.testing.assert_array_equal(project.corrected(ONE), edit.voxels)
+    check_agreement(project)
 
 
 def test_undo_of_a_skip_brings_the_accepted_block_back(project):
@@ -320,3 +342,109 @@ def test_journals_of_an_earlier_version_can_be_undone(project):
         fill(again.edit_block(1), SMALL, 2)
         assert [again.history.undo().seq for _ in range(3)] == [1, 0, 0]
         assert not again.edit_block(1).voxels.any()
+
+
+WITHIN = (40, 300, 70)
+
+
+@st.composite
+def boxes(draw):
+    start = [draw(st.integers(0, most)) for most in (30, 50, 60)]
+    stop = [draw(st.integers(a + 1, min(a + 40, n))) for a, n in zip(start, WITHIN, strict=True)]
+    return Region(tuple(start), tuple(stop))
+
+
+actions = st.one_of(
+    st.tuples(st.just("paint"), st.sampled_from([1, 2]), boxes(), st.integers(0, 2)),
+    st.tuples(st.just("sheet"), boxes(), st.integers(0, 2)),
+    st.tuples(st.just("apply"), boxes(), st.integers(0, 2), st.sampled_from([None, 1, 2])),
+    st.tuples(st.just("mip"), st.integers(0, 2)),
+    st.tuples(st.sampled_from(["accept", "skip", "open"]), st.sampled_from([1, 2])),
+    st.just(("undo",)),
+    st.just(("redo",)),
+    st.just(("reopen",)),
+)
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("empty")
+    with new_project(folder / "a.vesselkd", write_image(folder / "brain.ome.zarr")) as project:
+        give_labels(project)
+        for region in (ONE, TWO):
+            project.edit(region)
+        project.edit_mip(SLAB, 0)
+    return project.path
+
+
+def act(project, kind, *values):
+    if kind == "paint":
+        number, box, value = values
+        edit = project.edit_block(number)
+        inside = box.intersection(Region.whole(edit.shape))
+        if inside is not None:
+            fill(edit, inside, value)
+    elif kind == "sheet":
+        fill(project.edit_anywhere(), *values)
+    elif kind == "apply":
+        box, value, number = values
+        if number is not None:
+            project.edit_block(number)
+        every = np.ones(box.shape, bool)
+        every[::2] = False
+        project.apply(box, np.full(box.shape, value, np.uint8), every, tool="tool", number=number)
+    elif kind == "mip":
+        fill(project.edit_mip(SLAB, 0), Region((0, 3, 3), (1, 9, 9)), values[0])
+    elif kind == "accept":
+        if project._edit_of(values[0]).voxels.any():
+            project.edit_block(values[0])
+            project.accept(values[0])
+    elif kind == "skip":
+        project.skip(values[0])
+    elif kind == "open":
+        project.edit_block(values[0])
+    project.flush()
+
+
+@pytest.mark.slow
+@given(st.lists(actions, max_size=14))
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_sequence_undone_is_the_identity_and_redone_the_same(empty, tmp_path_factory, sequence):
+    path = tmp_path_factory.mktemp("history") / "a.vesselkd"
+    shutil.copytree(empty, path)
+    project = Project.open(path)
+    states = [seen(project)]
+    at = 0
+    for kind, *values in sequence:
+        if kind == "reopen":
+            project.close()
+            project = Project.open(path)
+        elif kind in ("undo", "redo"):
+            done = getattr(project.history, kind)()
+            step = {"undo": -1, "redo": 1}[kind]
+            assert (done is not None) == (0 <= at + step < len(states))
+            at += step if done is not None else 0
+        else:
+            count = len([one for one in project.history.operations if not one.undone])
+            act(project, kind, *values)
+            if len([one for one in project.history.operations if not one.undone]) > count:
+                states = [*states[: at + 1], seen(project)]
+                at += 1
+        assert seen(project) == states[at]
+    check_agreement(project)
+    while project.history.undo() is not None:
+        at -= 1
+        assert seen(project) == states[at]
+    assert at == 0
+    while project.history.redo() is not None:
+        at += 1
+        assert seen(project) == states[at]
+    assert at == len(states) - 1
+    check_agreement(project)
+    project.close()
+    shutil.rmtree(path)
+
+
+def seen(project):
+    """As `snapshot`, but for the state of blocks, which opening one changes too."""
+    return snapshot(project)[1:]

@@ -59,7 +59,7 @@ def segment_project(
             image = stack.enter_context(project.image_or(volume))
             if config.restart and project.labels is None:
                 _set_aside(project.labels_path)
-            yield from segment_over(image, project.labels_path, config, project.over, focus)
+            yield from segment_over(image, project.labels_path, config, project.over_prediction, focus)
     except BaseException:
         with suppress(VesselKDError):  # they stay pending
             project.apply_pending()

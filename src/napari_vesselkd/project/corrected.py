@@ -19,6 +19,7 @@ from napari_vesselkd.labels import BlockEdit, Journal, LabelStore, RunRecord
 from napari_vesselkd.labels.edits import SHEET, changed_box
 from napari_vesselkd.labels.sparse import CHUNK
 from napari_vesselkd.project import opening
+from napari_vesselkd.project.beneath import Beneath
 from napari_vesselkd.project.corrections import (
     Remembered,
     composed,
@@ -100,6 +101,24 @@ class Corrected(Held):
         """Return labels 0 and 1 of `region`, (z, y, x), with the accepted corrections on top."""
         corrections = self.corrected(region)
         return laid_over(labels, corrections) if corrections.any() else labels
+
+    def over_prediction(self, region: Region, prediction: Voxels) -> Voxels:
+        """As `over`, for the segmentation that writes it: what the corrections cover is kept beneath them.
+
+        The caller has claimed the labels.
+
+        Raises
+        ------
+        OutputError
+            If the disk is full.
+        """
+        corrections, record = self.corrected(region), self.labels_record
+        if record is None:
+            return laid_over(prediction, corrections)
+        if corrections.any() or self._state.corrected or self._state.sheet:
+            complete = record.earlier is None and not record.share_done(Region.whole(record.shape))
+            Beneath(record, complete=complete).cover(region, prediction, corrections)
+        return laid_over(prediction, corrections)
 
     @property
     def pending(self) -> tuple[int, ...]:
@@ -278,14 +297,16 @@ class Corrected(Held):
 
     def _show(self, number: int) -> None:
         """Bring the labels in step with the corrections of a block; the caller has claimed them."""
+        first = not any(one.block.number not in self._state.unshown for one in self._state.corrected)
         if number == SHEET:
             for box, gone in self._state.sheet_unshown:
-                taken_back = () if gone is None else (gone,)
-                show_in_labels(self.labels_path, box, self.corrected(box), taken_back)
+                withdrawn_box = () if gone is None else (gone,)
+                show_in_labels(self.labels_path, box, self.corrected(box), withdrawn_box, first=first)
             if not self.read_only:
                 self._note({"event": "shown", "number": SHEET})
             return
         region = self._state.entries[number].block.region
-        show_in_labels(self.labels_path, region, self.corrected(region), self._state.unshown[number])
+        taken_back = self._state.unshown[number]
+        show_in_labels(self.labels_path, region, self.corrected(region), taken_back, first=first)
         if not self.read_only:
             self._note({"event": "shown", "number": number})

@@ -19,6 +19,7 @@ from napari_vesselkd.labels import LabelStore, RunRecord
 from napari_vesselkd.labels.edits import BACKGROUND, SHEET, VESSEL, changed_box, replay
 from napari_vesselkd.labels.replaying import flat_shape
 from napari_vesselkd.labels.sparse import SparseVoxels
+from napari_vesselkd.project.beneath import Beneath
 from napari_vesselkd.project.folder import Folder
 from napari_vesselkd.project.state import Entry
 
@@ -82,8 +83,12 @@ def withdrawn(region: Region, before: Voxels, after: Voxels) -> Region | None:
     return None if box is None else box.shifted(region.start)
 
 
-def show_in_labels(path: Path, region: Region, corrections: Voxels, taken_back: Iterable[Region]) -> None:
+def show_in_labels(
+    path: Path, region: Region, corrections: Voxels, taken_back: Iterable[Region], *, first: bool
+) -> None:
     """Write corrections into the labels at `path`, which the caller has claimed, and keep their record true.
+
+    Where a correction was taken back the labels are the prediction again, as far as it is known.
 
     Parameters
     ----------
@@ -93,13 +98,22 @@ def show_in_labels(path: Path, region: Region, corrections: Voxels, taken_back: 
         Of the corrections.
     corrections : ndarray of uint8, (z, y, x)
     taken_back : iterable of Region
-        Where the prediction must be computed again, as a correction lay over it.
+        Where a correction lay over the prediction.
+    first : bool
+        Whether no other correction is in these labels yet.
     """
     store, record = LabelStore.open(path), RunRecord.open(path)
-    store.write(region, laid_over(store.read(region), corrections))
+    labels = store.read(region)
     if record is None:
+        store.write(region, laid_over(labels, corrections))
         return
-    for box in taken_back:
+    beneath = Beneath(record, complete=first)
+    prediction = beneath.prediction(region, labels)
+    written = laid_over(prediction, corrections)
+    beneath.cover(region, prediction, corrections, keep=True)  # whatever a crash leaves undone, it is known
+    store.write(region, written)
+    beneath.cover(region, prediction, corrections)
+    for box in () if beneath.complete else taken_back:
         record.forget(box)
     record.recount(region, store.read)
 
