@@ -64,7 +64,7 @@ def run_finetune(source: str, parent: str | None, out: str | None, given: Given,
     """Fine-tune in a run folder, or go on there, and print the outcome; see `run_job` for errors."""
     place, start = absolute(source), absolute_checkpoint(parent or "auto")
     if _is_teacher(place, start, out):
-        run_job(KIND, source, out, teach_request(place, start, given), console)
+        run_job(KIND, source, out, teach_request(place, start, given), console, shared=True)
         return
     if given.preset is not None:
         raise InvalidInputError(

@@ -87,7 +87,8 @@ def pretrain(
     """Pretrain a teacher with its codebook: it learns to reconstruct volumes, whose labels are not used.
 
     Next comes `vesselkd finetune --from` the new teacher. The same command with the same --out goes on where
-    it was stopped.
+    it was stopped. Several GPUs: torchrun --nproc-per-node N -m napari_vesselkd.cli pretrain ..., with
+    --set accumulate=N.
 
     Example: vesselkd pretrain volumes.csv --out pretrained --preset quick --set teacher.feature_size=24
     """
@@ -96,7 +97,7 @@ def pretrain(
 
     given = Given(preset, hold_out or (), settings, config, device)
     make = pretrain_request(source, given)
-    run_job("pretrain", source, out, make, Console(json, quiet))
+    run_job("pretrain", source, out, make, Console(json, quiet), shared=True)
 
 
 def distill(

@@ -14,6 +14,7 @@ from napari_vesselkd.errors import InvalidInputError, OutputBusyError, VesselKDE
 from napari_vesselkd.inference.memory import keep_freed_memory
 from napari_vesselkd.jobs import JobState, RunFolder, known_runs, recorded
 from napari_vesselkd.learning import is_project
+from napari_vesselkd.models import ranks
 from napari_vesselkd.project import Project
 from napari_vesselkd.reports import Notice, Report
 
@@ -46,7 +47,9 @@ class Request(Protocol):
 Make = Callable[[Path], Request]
 
 
-def run_job(kind: str, source: str, out: str | None, make: Make, console: Console) -> None:
+def run_job(
+    kind: str, source: str, out: str | None, make: Make, console: Console, *, shared: bool = False
+) -> None:
     """Do what a request asks in a run folder, or go on there, and print the outcome.
 
     Parameters
@@ -60,6 +63,8 @@ def run_job(kind: str, source: str, out: str | None, make: Make, console: Consol
     make : callable
         Run folder to request.
     console : Console
+    shared : bool, optional
+        Whether processes that torchrun started can share the work.
 
     Raises
     ------
@@ -70,7 +75,21 @@ def run_job(kind: str, source: str, out: str | None, make: Make, console: Consol
     Failed
         If something unexpected happened; the traceback is in the run folder.
     """
+    ranks.join()
+    try:
+        if ranks.count() > 1:
+            _check_shared(kind, source, out, shared)
+        if ranks.is_first():
+            _lead(kind, source, out, make, console)
+        else:
+            _help(make(absolute(str(out))))
+    finally:
+        ranks.leave()
+
+
+def _lead(kind: str, source: str, out: str | None, make: Make, console: Console) -> None:
     request, run = _begin(kind, source, out, make, console)
+    ranks.meet()
     if run.status().state is JobState.FINISHED:
         console.show(Notice(f"This run is finished already: {run.path}"))
         _print_again(run, console)
@@ -79,6 +98,28 @@ def run_job(kind: str, source: str, out: str | None, make: Make, console: Consol
     console.show(Notice(f"Run folder: {run.path}"))
     follow(run, recorded(run, request.task), console)
     console.print(outcome_lines(run))
+
+
+def _help(request: Request) -> None:
+    """Take part in the work of the first process, which has made the run folder, and alone reports."""
+    ranks.meet()
+    keep_freed_memory()
+    for _ in request.task():
+        pass
+
+
+def _check_shared(kind: str, source: str, out: str | None, shared: bool) -> None:
+    if not shared or is_project(source):
+        raise InvalidInputError(
+            "This command works in one process",
+            value=f"{ranks.count()} processes, started by torchrun",
+            limit="pretrain, and finetune of a teacher, on a DATASET.csv are shared",
+            remedy=f"Run vesselkd {kind} without torchrun",
+        )
+    if out is None:
+        raise InvalidInputError(
+            "Several processes need one run folder", value="none", remedy="Give --out RUN"
+        )
 
 
 def follow(run: RunFolder, reports: Iterator[Report], console: Console) -> None:

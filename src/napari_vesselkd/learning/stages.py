@@ -24,6 +24,7 @@ from napari_vesselkd.learning.turn import (
     name_of,
     registry_of,
 )
+from napari_vesselkd.models import ranks
 from napari_vesselkd.models.devices import checked_device
 from napari_vesselkd.project import Project
 from napari_vesselkd.reports import Notice, Report
@@ -111,9 +112,11 @@ def teach_from(
     """
     run = Path(run)
     config = _named(config or TeachConfig(), source, run)
+    ranks.join()
     with output_errors(run):
         run.mkdir(parents=True, exist_ok=True)
-        start = kept_copy(run / "parent.safetensors", lambda: choose_teacher(source, parent))
+        with ranks.first_before_others():
+            start = kept_copy(run / "parent.safetensors", lambda: choose_teacher(source, parent))
         yield from _copied(source, run, start)
         with _material(source, run / "data", _upper(start), held_out) as material:
             yield from _added(source, teach(material, start, run, config))

@@ -18,7 +18,7 @@ def checked_device(device: str) -> str:
     kind, _, number = device.partition(":")
     if device == "auto":
         if torch.cuda.is_available():
-            return "cuda:0"
+            return f"cuda:{torch.cuda.current_device()}"  # each process of torchrun has its own
         return "mps" if torch.backends.mps.is_available() else "cpu"
     if kind == "cuda" and (number.isdecimal() or not number):
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_vesselkd.errors import InvalidInputError
+from napari_vesselkd.models import ranks
 
 SMOOTHING = 1e-5
 
@@ -169,7 +170,7 @@ class Quantiser(nn.Module):
 
 
 class AveragedCodebook(Quantiser):
-    """Codes that are moving averages of the tokens that chose them."""
+    """Codes that are moving averages of the tokens that chose them, in all processes that train together."""
 
     def __init__(self, config: QuantiserConfig) -> None:
         super().__init__(config)
@@ -187,12 +188,14 @@ class AveragedCodebook(Quantiser):
 
     def _quantise(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         if self.learning and not self.begun:
-            self._begin(tokens.detach())
+            self._begin(ranks.joined(tokens.detach()))
+            self._agree()
         indices = nearest(tokens.detach(), self.codebook)
         codes = self.codebook[indices]
         loss = self._committed(tokens, codes)
         if self.learning:
-            self._learn(tokens.detach(), indices)
+            self._learn(ranks.joined(tokens.detach()), ranks.joined(indices))
+            self._agree()
         return tokens + (codes - tokens).detach(), indices, loss
 
     @torch.no_grad()
@@ -214,6 +217,11 @@ class AveragedCodebook(Quantiser):
         smooth = (self.counts + SMOOTHING) / (total + self.config.codes * SMOOTHING) * total
         self.codebook.copy_(self.sums / smooth[:, None])
         self._revive(tokens)
+
+    def _agree(self) -> None:
+        """Take what is drawn at random from the first process."""
+        for value in (self.codebook, self.counts, self.sums):
+            ranks.copy_from_first(value)
 
     def _revive(self, tokens: Tensor) -> None:
         least = self.config.revival * len(tokens) / self.config.codes

@@ -3,6 +3,9 @@
 A batch is a function of the step's number, torch's random generator is seeded from it, and the optimiser's
 state is saved with the weights, so that a run that was stopped goes on bit by bit as if it had not been (on
 the CPU).
+
+Where torchrun started several processes, each takes its share of the passes of a step; the sum of their
+gradients is that of one process, so the outcome is too, but for what a model itself learns in passing.
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ from typing import Any, Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from napari_vesselkd.errors import TrainingError
+from napari_vesselkd.errors import InvalidInputError, TrainingError
+from napari_vesselkd.models import ranks
 from napari_vesselkd.reports import Progress, Report
 from napari_vesselkd.training.state import Parts, read_state, write_state
 
@@ -56,7 +60,7 @@ class FitConfig:
     schedule, final_share : {"cosine", "exponential"}, float
         How it falls to that share of itself; the paper's is exponential.
     accumulate : int
-        Batches whose gradients make one step.
+        Batches whose gradients make one step; a multiple of the number of processes.
     clip, average : float
         Largest norm of the gradient; decay of the moving average of the weights, which is what is kept
         (0: the last weights).
@@ -123,36 +127,49 @@ def fit(
     after_step : callable, optional
         Called with model and step after each step.
 
+    Yields
+    ------
+    Report
+        `FitProgress`; only the first of several processes reports and writes.
+
     Raises
     ------
+    InvalidInputError
+        If the processes cannot share the passes of a step evenly.
     TrainingError
         If the loss or its gradient is not finite; the state of the last save stays.
     """
+    passes = _passes(config)
     device = next(model.parameters()).device
     average = (average or copy.deepcopy(model)).requires_grad_(False)
     optimiser = torch.optim.Adam(_groups(model, config.factors), lr=config.learning_rate)
     parts = Parts(model, average, optimiser)
     first = read_state(state_path, parts, config)
+    for copied in (model, average):
+        ranks.same_as_first(copied)
     started, seen = monotonic(), _Means()
     with ThreadPoolExecutor(1) as ahead:  # the next batch is made while this one is used
-        coming = ahead.submit(batch_of, first * config.accumulate)
+        coming = ahead.submit(batch_of, passes(first)[0])
         for step in range(first, config.steps):
             rate = learning_rate(step, config)
             for group in optimiser.param_groups:
                 group["lr"] = rate * group["factor"]
             model.train()
             optimiser.zero_grad()
-            torch.manual_seed(config.seed * 1_000_003 + step)
-            for number in range(step * config.accumulate, (step + 1) * config.accumulate):
+            for number in passes(step):
                 batch = coming.result().to(device)
-                if number + 1 < config.steps * config.accumulate:
-                    coming = ahead.submit(batch_of, number + 1)
+                torch.manual_seed(config.seed * 1_000_003 + number)
+                following = number + ranks.count()
+                if following < config.steps * config.accumulate:
+                    coming = ahead.submit(batch_of, following)
                 with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
                     terms = terms_of(model, batch, step)
                 loss = torch.stack([term.float() for term in terms.values()]).sum()
                 (loss / config.accumulate).backward()  # type: ignore[no-untyped-call]
                 seen.add(loss, terms)
-                _check_finite("loss", loss, step, batch)
+                if ranks.count() == 1:  # else the others would wait for this one's gradient for ever
+                    _check_finite("loss", loss, step, batch)
+            ranks.sum_gradients(_trained(model))
             norm = torch.nn.utils.clip_grad_norm_(_trained(model), config.clip)
             _check_finite("gradient", norm, step, batch)
             optimiser.step()
@@ -161,6 +178,8 @@ def fit(
             _follow(average, model, min(config.average, (step + 1) / (step + 10)))
 
             done = step + 1
+            if not ranks.is_first():
+                continue
             if done % config.save_every == 0 or done == config.steps:
                 write_state(state_path, parts, config, done)
             if done % config.report_every == 0 or done == config.steps:
@@ -179,6 +198,20 @@ def learning_rate(step: int, config: FitConfig) -> float:
         return float(config.learning_rate * rise * config.final_share**share)
     fall = config.final_share + (1 - config.final_share) * 0.5 * (1 + math.cos(math.pi * share))
     return config.learning_rate * rise * fall
+
+
+def _passes(config: FitConfig) -> Callable[[int], range]:
+    """Return what gives the numbers of the passes of a step that this process makes."""
+    processes = ranks.count()
+    if config.accumulate % processes:
+        raise InvalidInputError(
+            "The processes cannot share the passes of a step evenly",
+            value=f"{processes} processes, accumulate={config.accumulate}",
+            limit="accumulate a multiple of the processes",
+            remedy=f"Give --set accumulate={processes}: a step then learns from {processes} batches",
+        )
+    mine = ranks.number()
+    return lambda step: range(step * config.accumulate + mine, (step + 1) * config.accumulate, processes)
 
 
 class _Means:
@@ -215,9 +248,10 @@ def _groups(model: nn.Module, factors: Mapping[str, float]) -> list[dict[str, An
 def _check_finite(what: str, value: Tensor, step: int, batch: Data) -> None:
     if bool(torch.isfinite(value)):
         return
+    names = ", ".join(filter(None, ranks.texts(", ".join(batch.names))))
     raise TrainingError(
         f"The {what} is not a number at step {step + 1}",
-        value=f"{value.item():g}, from {', '.join(batch.names) or 'a batch'}",
+        value=f"{value.item():g}, from {names or 'a batch'}",
         limit="finite numbers",
         remedy="The last saved state is kept; look at the labels and voxels there",
     )

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from napari_vesselkd.checkpoints import CheckpointCard, load_checkpoint, save_checkpoint
+from napari_vesselkd.models import ranks
 from napari_vesselkd.models.devices import checked_device
 from napari_vesselkd.models.teacher import Teacher, TeacherConfig, TeacherView
 from napari_vesselkd.projections.saving import save_png
@@ -173,7 +174,7 @@ def pretrain(material: Material, run: Path, config: PretrainConfig) -> Iterator[
     """Pretrain a teacher on the images of `material`; write run/checkpoints/NAME.
 
     A run that was stopped or killed goes on where its state was last saved, and ends with the same weights on
-    the CPU as one that was not.
+    the CPU as one that was not. Processes that torchrun started share the work; the first one alone reports.
 
     Yields
     ------
@@ -185,6 +186,7 @@ def pretrain(material: Material, run: Path, config: PretrainConfig) -> Iterator[
     TrainingError
         If the loss is not a number: step and patches are named, the last saved state stays.
     """
+    ranks.join()
     target = run / "checkpoints" / config.name
     if not target.with_name(f"{config.name}.safetensors").exists():
         if config.threads is not None:
@@ -193,6 +195,8 @@ def pretrain(material: Material, run: Path, config: PretrainConfig) -> Iterator[
         teacher = Teacher(config.teacher).to(checked_device(config.device))
         with timed(run):
             last = yield from _train(teacher, material, run, config)
+        if not ranks.is_first():
+            return
         save_checkpoint(target, teacher.cpu(), _card(material, run, config, last))
     yield finished("pretrain", target, load_checkpoint(target)[1])
 

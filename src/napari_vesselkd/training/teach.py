@@ -14,6 +14,7 @@ from torch import Tensor
 
 from napari_vesselkd.checkpoints import Checkpoint, CheckpointCard, load_checkpoint, save_checkpoint
 from napari_vesselkd.errors import CheckpointError
+from napari_vesselkd.models import ranks
 from napari_vesselkd.models.devices import checked_device
 from napari_vesselkd.models.teacher import Teacher
 from napari_vesselkd.reports import Notice, Report
@@ -141,12 +142,15 @@ def teach(material: Material, parent: Checkpoint, run: Path, config: TeachConfig
         If the loss is not a number: step and patches are named, the last saved state stays.
     """
     require_teacher(parent, "pretrain", "finetune-teacher")
+    ranks.join()
     target = run / "checkpoints" / config.name
     if not target.with_name(f"{config.name}.safetensors").exists():
         if config.threads is not None:
             torch.set_num_threads(config.threads)
         with timed(run):
             teacher, changed = yield from _train(material, parent, run, config)
+        if not ranks.is_first():
+            return
         if changed > 0.3:
             yield Notice(
                 f"{changed:.0%} of the codes changed while the teacher learned to segment; "

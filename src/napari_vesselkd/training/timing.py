@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from napari_vesselkd.models import ranks
+
 FILE = "seconds.txt"
 
 
@@ -18,12 +20,16 @@ def timed(run: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        total = seconds_of(run) + time.monotonic() - began
-        with suppress(OSError):  # a full disk has its own message
-            run.mkdir(parents=True, exist_ok=True)
-            aside = run / f"{FILE}.{os.getpid()}.part"
-            aside.write_text(f"{total:.1f}\n")
-            aside.replace(run / FILE)
+        if ranks.is_first():
+            _note(run, seconds_of(run) + time.monotonic() - began)
+
+
+def _note(run: Path, seconds: float) -> None:
+    with suppress(OSError):  # a full disk has its own message
+        run.mkdir(parents=True, exist_ok=True)
+        aside = run / f"{FILE}.{os.getpid()}.part"
+        aside.write_text(f"{seconds:.1f}\n")
+        aside.replace(run / FILE)
 
 
 def seconds_of(run: Path) -> float:
