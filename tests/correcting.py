@@ -38,6 +38,11 @@ class Corrector:
         self.tab, self.panel, self.session = dock.correct, dock.correct.panel, dock.session
         dock.show_tab("Correct")
         self.panel.side.setValue(32)
+        self.list_by("uncertainty")
+
+    def list_by(self, order):
+        """Choose the order of the list."""
+        self.panel.order.setCurrentIndex(self.panel.order.findData(order))
 
     @property
     def project(self):

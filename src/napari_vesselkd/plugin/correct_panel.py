@@ -21,14 +21,14 @@ from napari_vesselkd.plugin.block_layer import BACKGROUND, UNLABELLED, VESSEL
 from napari_vesselkd.plugin.correct_state import COVERED, SIDE, CorrectPicture
 from napari_vesselkd.plugin.parts import PRIMARY, SECTION, Choice, ErrorPanel, Fact, NoticePanel, labelled
 from napari_vesselkd.plugin.region_picker import RegionPicker
-from napari_vesselkd.plugin.review_list_view import ReviewList
-from napari_vesselkd.plugin.review_orders import CODES
+from napari_vesselkd.plugin.reviewing.list_view import ReviewList
+from napari_vesselkd.plugin.reviewing.orders import EXPLAINED, ORDERS
+from napari_vesselkd.plugin.reviewing.panel import QueuePanel
 from napari_vesselkd.plugin.run_panel import paint_button
 from napari_vesselkd.plugin.segment_state import Where
 from napari_vesselkd.plugin.tools.panel import ToolsPanel
 
 HERE, BOX = "Amid the view", "A box"
-ORDERS = (("most uncertain first", "uncertainty"), ("random order", "random"), ("by their codes", CODES))
 LEGEND = (
     (VESSEL, "vessel", keymap.VESSEL, "#ff9a2e"),
     (BACKGROUND, "background", keymap.BACKGROUND, "#5a8fc8"),
@@ -51,13 +51,11 @@ class CorrectPanel(QWidget):
     def __init__(self, viewer: Any) -> None:
         super().__init__()
         self.list = ReviewList()
+        self.queue = QueuePanel()
         self.order = QComboBox()
         for text, order in ORDERS:
             self.order.addItem(text, order)
-        self.order.setToolTip(
-            "Most uncertain first: where a correction teaches most.\n"
-            "By their codes: artefacts first, then rare ones; needs a code map (Look, Codes)"
-        )
+        self.order.setToolTip(EXPLAINED)
         self.locked, self.summary, self.held_out, self.list_hint = Fact(), Fact(), Fact(), Fact()
         self.previous, self.next, self.open = (self._button(k, s) for k, s in _MOVES)
         self.title, self.block_fact, self.saved, self.covered = QLabel(), Fact(), Fact(), Fact(COVERED)
@@ -175,6 +173,7 @@ class CorrectPanel(QWidget):
         for widget in (self.list, self.summary, self.held_out, self.list_hint):
             column.addWidget(widget)
         column.addLayout(_row(self.previous, self.next, self.open))
+        column.addWidget(self.queue)
         column.addSpacing(8)
         column.addWidget(self.title)
         column.addWidget(self.block_fact)

@@ -9,16 +9,14 @@ from dataclasses import dataclass
 
 from napari_vesselkd.geometry import Region, Shape, as_shape
 from napari_vesselkd.plugin.failure import Failure
+from napari_vesselkd.plugin.reviewing.rows import HELD_OUT, Row, describe_block, is_held, row_of
 from napari_vesselkd.plugin.segment_state import Button
 from napari_vesselkd.plugin.visible import describe_count
-from napari_vesselkd.project import BlockState, ReviewBlock
+from napari_vesselkd.project import BlockState
 from napari_vesselkd.proofreading import Candidate
 
 SIDE = 128
 LARGEST = 256**3
-HELD_OUT = (
-    "Held out: never learned from, so that new and current model are compared on what neither has seen."
-)
 COVERED = "While a block is open the prediction is hidden, so that what you erase is gone from sight too."
 
 
@@ -85,17 +83,6 @@ class Here:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the list."""
-
-    state: str
-    kind: str
-    place: str
-    why: str
-    tooltip: str
-
-
-@dataclass(frozen=True)
 class CorrectPicture:
     """Everything the tab paints."""
 
@@ -134,6 +121,8 @@ def draw_correct(
     busy: str = "",
     message: str = "",
     failure: Failure | None = None,
+    can_undo: bool = False,
+    can_redo: bool = False,
 ) -> CorrectPicture:
     """Return what the tab shows.
 
@@ -149,6 +138,8 @@ def draw_correct(
         What happened last, if that is worth a line.
     failure : Failure or None
         What went wrong last, apart from saving.
+    can_undo, can_redo : bool
+        Whether the project's history has something, where no block is open.
     """
     wait = locked or busy
     unsaved = "" if work is None or work.failure is None else "What is painted is not saved yet: see below"
@@ -160,7 +151,7 @@ def draw_correct(
         rows=tuple(row_of(one, None if work is None else work.number) for one in review.candidates),
         selected=review.selected,
         summary=_summary(review),
-        held_out=HELD_OUT if any(one.block and _held(one.block) for one in review.candidates) else "",
+        held_out=HELD_OUT if any(one.block and is_held(one.block) for one in review.candidates) else "",
         list_hint=_list_hint(review, locked),
         previous=_move("Previous", review, left, back=True),
         next=_move("Next", review, left, back=False),
@@ -175,41 +166,14 @@ def draw_correct(
         block_visible=work is not None,
         tools_enabled=not wait and work is not None,
         painting=-1 if work is None else work.painting,
-        undo=_button("Undo", wait or _why_not_undo(work, no_block), "Take the last stroke back"),
-        redo=_button("Redo", wait or _why_not_redo(work, no_block), "Do again what was undone"),
+        undo=_button("Undo", wait or _why_not_undo(work, can_undo), "Take back what was done last"),
+        redo=_button("Redo", wait or _why_not_redo(work, can_redo), "Do again what was undone"),
         accept=_button("Accept", left or _why_not_accept(work, no_block), _accept_tip()),
         skip=_button("Skip", left or ("" if work else no_block), "Set this block aside; it teaches nothing"),
         saved=_saved(work, busy, message),
         notices=_notices(work),
         failure=(None if work is None else work.failure) or failure,
     )
-
-
-def row_of(candidate: Candidate, open_number: int | None = None) -> Row:
-    """Return the line of a candidate."""
-    block, region = candidate.block, candidate.region
-    state, kind = "not opened", ""
-    if block is not None:
-        kind = str(block.state.value)
-        state = kind + (" · held out" if _held(block) else "")
-        state = "being edited" if block.number == open_number else state
-    why = "" if candidate.uncertainty is None else f"{candidate.uncertainty:.2f}"
-    why = candidate.reason or why
-    number = "" if block is None else f"Block {block.number}: "
-    tooltip = f"{number}{state} · {describe_block(region)}"
-    if block is not None and block.state is BlockState.ACCEPTED:
-        tooltip += (
-            f"\n{describe_count(block.vessel)}vessel and {describe_count(block.background)}background voxels"
-        )
-        tooltip += f"\n{HELD_OUT}" if block.held_out else ""
-    return Row(state, kind, " · ".join(str(low) for low in region.start), why, tooltip)
-
-
-def describe_block(region: Region) -> str:
-    """Return ``48 × 128 × 128 voxels at z 0 · y 128 · x 256``."""
-    shape = " × ".join(str(size) for size in region.shape)
-    at = " · ".join(f"{axis} {low}" for axis, low in zip("zyx", region.start, strict=True))
-    return f"{shape} voxels at {at}"
 
 
 def region_around(point: Sequence[float], side: int, shape: Shape) -> Region | None:
@@ -220,10 +184,6 @@ def region_around(point: Sequence[float], side: int, shape: Shape) -> Region | N
     start = [round(centre) - side // 2 for centre in point]
     cube = Region(as_shape(start), as_shape([low + side for low in start]))
     return cube.intersection(Region.whole(shape))
-
-
-def _held(block: ReviewBlock) -> bool:
-    return block.held_out and block.state is BlockState.ACCEPTED
 
 
 def _selected(review: Review) -> Candidate | None:
@@ -292,16 +252,14 @@ def _here(here: Here) -> str:
     return _why_not_here(here) or ("" if here.region is None else describe_block(here.region))
 
 
-def _why_not_undo(work: Work | None, no_block: str) -> str:
-    if work is None:
-        return no_block
-    return "" if work.can_undo or work.failure else "Nothing has been painted yet"
+def _why_not_undo(work: Work | None, can_undo: bool) -> str:
+    if work is not None and work.failure:
+        return ""
+    return "" if can_undo or (work is not None and work.can_undo) else "Nothing has been painted yet"
 
 
-def _why_not_redo(work: Work | None, no_block: str) -> str:
-    if work is None:
-        return no_block
-    return "" if work.can_redo else "Nothing was undone"
+def _why_not_redo(work: Work | None, can_redo: bool) -> str:
+    return "" if can_redo or (work is not None and work.can_redo) else "Nothing was undone"
 
 
 def _why_not_accept(work: Work | None, no_block: str) -> str:

@@ -13,24 +13,29 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.labels import BlockEdit
+from napari_vesselkd.plugin.anywhere import Anywhere
+from napari_vesselkd.plugin.anywhere_panel import AnywherePanel, draw_anywhere
 from napari_vesselkd.plugin.block_layer import BRUSH, BlockLayer
 from napari_vesselkd.plugin.correct_panel import BOX, CorrectPanel
 from napari_vesselkd.plugin.correct_state import Here, Review, Work, draw_correct, region_around
 from napari_vesselkd.plugin.failure import Failure
+from napari_vesselkd.plugin.history_desk import HistoryDesk
 from napari_vesselkd.plugin.parts import scroll_to
 from napari_vesselkd.plugin.project_layers import decode_again, levels_shown, refresh_labels
-from napari_vesselkd.plugin.review_orders import list_blocks
+from napari_vesselkd.plugin.reviewing.desk import ReviewDesk
+from napari_vesselkd.plugin.reviewing.orders import list_blocks
 from napari_vesselkd.plugin.session import ProjectSession
 from napari_vesselkd.plugin.tools.desk import ToolDesk
 from napari_vesselkd.plugin.tools.state import NO_BLOCK
 from napari_vesselkd.plugin.viewer_events import ViewerEvents
 from napari_vesselkd.plugin.visible import go_to, looked_at
 from napari_vesselkd.plugin.workers import Task, delayed, run
-from napari_vesselkd.project import BlockState, ReviewBlock
+from napari_vesselkd.project import Applied, BlockState, ReviewBlock
 from napari_vesselkd.proofreading import Candidate, next_candidate
 
 LIST_DELAY_MS = 200
 KEPT_DRAWINGS = 8  # of removed layers; see BlockLayer
+STEPPING = "Undoing, or doing again…"
 OPENING, ACCEPTING, SKIPPING = "Opening the block…", "Accepting…", "Skipping…"
 
 
@@ -59,6 +64,11 @@ class CorrectTab(QWidget):
         self._list_timer = delayed(self, LIST_DELAY_MS, self._list)
         self.panel = CorrectPanel(viewer)
         self.desk = ToolDesk(viewer, session, self._drawings, self.panel.tools)
+        self.queue = ReviewDesk(session, self.panel.queue)
+        self.anywhere = Anywhere(viewer, session, self._drawings)
+        self.anywhere_panel = AnywherePanel()
+        self.panel.anywhere.addWidget(self.anywhere_panel)
+        self.history = HistoryDesk(viewer, session, self.anywhere)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.panel)
@@ -69,7 +79,8 @@ class CorrectTab(QWidget):
     def busy(self) -> bool:
         """Whether a worker of this tab is at work."""
         tasks = (self._task, self._listing)
-        return bool(self._busy) or self.desk.busy or any(task is not None and task.running for task in tasks)
+        busy = bool(self._busy) or self.desk.busy or self.queue.busy or self.history.busy or self.anywhere.busy
+        return busy or any(task is not None and task.running for task in tasks)
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -113,12 +124,21 @@ class CorrectTab(QWidget):
         self._finish(SKIPPING, lambda project, number: project.skip(number))
 
     def undo(self) -> None:
-        if self.block is not None:
-            self.block.undo()
+        """Take back what was done last, in whichever block or anywhere."""
+        self._step(False) if self.block is None else self.block.undo()
 
     def redo(self) -> None:
-        if self.block is not None:
-            self.block.redo()
+        """Do again what was undone last."""
+        self._step(True) if self.block is None else self.block.redo()
+
+    def paint_anywhere(self) -> None:
+        """Begin to paint anywhere, the open block is put away; or stop it."""
+        if self.anywhere.opened:
+            self.anywhere.close()
+        elif not self._busy and (self.block is None or self.block.save()):
+            self._close_block()
+            self.anywhere.open()
+        self._paint()
 
     def here(self, *, cursor: bool = False) -> Here:
         """Return the region that "Edit this region" would open; by its key, around the `cursor`."""
@@ -143,6 +163,9 @@ class CorrectTab(QWidget):
             if task is not None:
                 task.abandon()
         self.desk.release()
+        self.history.release()
+        self.anywhere.release()
+        self.queue.release()
         block = self.block
         if block is not None:
             block.blockSignals(True)
@@ -161,6 +184,14 @@ class CorrectTab(QWidget):
         panel.pressed.connect(self._pressed)
         panel.label_pressed.connect(self._label_pressed)
         self.desk.changed.connect(self._paint)
+        self.anywhere_panel.pressed.connect(self.paint_anywhere)
+        for changed in (self.anywhere.changed, self.history.changed):
+            changed.connect(self._paint)
+        self.anywhere.step_asked.connect(self._step)
+        self.history.stepped.connect(self._stepped)
+        self.history.failed.connect(self._failed)
+        for listed_anew in (self.queue.found, self.queue.changed):
+            listed_anew.connect(self._list_timer.start)
         panel.list.chosen.connect(self._chosen)
         panel.list.opened.connect(lambda _row: self.open_selected())
         for changed in (panel.order.currentIndexChanged, panel.side.valueChanged):
@@ -192,6 +223,7 @@ class CorrectTab(QWidget):
         self._review, self._message, self._failure = Review(), "", None
         self.panel.region.set_layer(self._session.layer, None if volume is None else volume.shape)
         self._list_timer.start()
+        self.queue.due(self.panel.side.value())
 
     def _closing(self) -> None:
         self.flush()
@@ -202,6 +234,7 @@ class CorrectTab(QWidget):
                 task.abandon()
         self._busy = ""
         blocked = self.blockSignals(True)  # that no block is open then is not worth remembering
+        self.queue.close()
         self._close_block()
         self.blockSignals(blocked)
         self._review, self._message, self._failure = Review(), "", None
@@ -210,6 +243,7 @@ class CorrectTab(QWidget):
     def _changed(self) -> None:
         if self._session.project is not None and self._session.volume is not None:
             self._list_timer.start()
+            self.queue.due(self.panel.side.value())
         self._paint()
 
     def _view_moved(self) -> None:
@@ -219,6 +253,7 @@ class CorrectTab(QWidget):
     def _list_changed(self) -> None:
         self._failure = None
         self._list_timer.start()
+        self.queue.due(self.panel.side.value())
         self._paint()
 
     # The list
@@ -260,6 +295,14 @@ class CorrectTab(QWidget):
         known = 0 <= self._review.selected < len(self.candidates)
         return self.candidates[self._review.selected].region if known else None
 
+    def _number_meant(self) -> int | None:
+        """Return which block flag and note are about: the open one, else the selected one if it was begun."""
+        if self.block is not None:
+            return self.block.number
+        known = 0 <= self._review.selected < len(self.candidates)
+        block = self.candidates[self._review.selected].block if known else None
+        return None if block is None else block.number
+
     def _open_candidate(self, candidate: Candidate) -> None:
         project = self._session.project
         if project is None:
@@ -283,11 +326,14 @@ class CorrectTab(QWidget):
             self._paint()
             return
         self._close_block()
+        self.anywhere.close()
         self.panel.put_away_box()
         self.block = BlockLayer(self._viewer, self._session.layer, edit, self._drawings, brush=self._brush)
         self.block.changed.connect(self._paint)
+        self.block.step_asked.connect(self._step)
         self.block.removed.connect(self._block_removed)
         self.desk.open(self.block)
+        self.queue.clock.begin(self.block.number)
         if move:
             go_to(self._viewer, self._session.layer, edit.region)
         self._viewer.layers.selection.active = self.block.layer
@@ -296,6 +342,7 @@ class CorrectTab(QWidget):
 
     def _close_block(self) -> None:
         self.desk.close()
+        self.queue.clock.end()
         block, self.block = self.block, None
         if block is not None:
             self._brush = block.layer.brush_size
@@ -309,6 +356,7 @@ class CorrectTab(QWidget):
 
     def _block_removed(self) -> None:
         self.desk.close(gone=True)
+        self.queue.clock.end()
         block, self.block = self.block, None
         if block is not None:
             self._message = (
@@ -348,6 +396,31 @@ class CorrectTab(QWidget):
         if following is not None:
             self._open_candidate(following)
 
+    def _step(self, again: bool) -> None:
+        """Undo, or do again, one operation of the project's history."""
+        if not self._busy:
+            self.history.step(again, None if self.block is None else self.block.number)
+
+    def _stepped(self, done: Applied) -> None:
+        """Show what an undo or redo did; what it did in a block that is not open, by opening that."""
+        project, number = self._session.project, None if self.block is None else self.block.number
+        box = None if number is None else done.within(number)
+        if self.block is not None and box is not None:
+            self.block.show_stepped(box)
+        self.anywhere.stepped(done)
+        self._message = self.history.said
+        elsewhere = [one for one in (done.decided, *done.numbers) if one and one != number]
+        if project is not None and done.decided is not None:
+            if project.block(done.decided).state is not BlockState.OPEN:
+                elsewhere = []
+                if done.decided == number:
+                    self._close_block()
+        if project is not None and elsewhere and project.block(elsewhere[0]).axis is None:
+            self.open_number(elsewhere[0])
+        if done.labels_changed:
+            self._session.notify()
+        self._paint()
+
     # Workers
 
     def _work(self, what: str, task: Callable[[], Any], done: Callable[[Any], None]) -> None:
@@ -369,7 +442,8 @@ class CorrectTab(QWidget):
         scroll_to(self.panel.error)
 
     def _paint(self) -> None:
-        busy = self._busy or self.desk.painting
+        busy = self._busy or self.desk.painting or (STEPPING if self.history.busy else "")
+        self.queue.show_block(self._number_meant(), len(self.candidates))
         self.desk.paint(self._session.why_not_edit or self._busy or ("" if self.block else NO_BLOCK))
         self.panel.paint(
             draw_correct(
@@ -380,6 +454,19 @@ class CorrectTab(QWidget):
                 busy=busy,
                 message=self._message,
                 failure=self._failure,
+                can_undo=self.history.can(),
+                can_redo=self.history.can(again=True),
+            )
+        )
+        anywhere = self.anywhere
+        self.anywhere_panel.paint(
+            draw_anywhere(
+                locked=self._session.why_not_edit or self._busy,
+                opened=anywhere.opened,
+                busy=anywhere.busy,
+                saved=anywhere.saved,
+                hidden=anywhere.opened and not anywhere.layer.visible,
+                failure=anywhere.failure,
             )
         )
 
@@ -392,8 +479,8 @@ class CorrectTab(QWidget):
             region=block.region,
             labelled=bool(np.any(block.edit.voxels)),
             painting=block.painting if self.desk.paints else -1,
-            can_undo=block.edit.can_undo,
-            can_redo=block.edit.can_redo,
+            can_undo=self.history.can(),
+            can_redo=self.history.can(again=True),
             failure=block.failure,
             notice=block.notice,
         )

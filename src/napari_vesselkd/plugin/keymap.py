@@ -21,12 +21,15 @@ RUN = Shortcut("F5", "Run the segmentation, or start to learn")
 PAUSE = Shortcut("F6", "Pause or go on, or resume learning")
 CANCEL = Shortcut("F7", "Cancel within one block, or stop learning")
 PROJECT = Shortcut("F8", "Project the region")
+ANYWHERE = Shortcut("Shift+F2", "Paint anywhere, with no block open, or stop it")
 EDIT_HERE = Shortcut("F2", "Edit the region under the cursor, or amid the view")
 PREVIOUS = Shortcut("F3", "Open the previous block")
 NEXT = Shortcut("F4", "Open the next block")
 ACCEPT = Shortcut("F9", "Accept the block")
 SKIP = Shortcut("F10", "Skip the block")
 REOPEN = Shortcut("Shift+F9", "Open an accepted or skipped block again")
+FLAG = Shortcut("F11", "Flag the block, or take its flag away")
+NOTE = Shortcut("Ctrl+F11", "Write a note on the block")
 VESSEL = Shortcut("Q", "Paint vessel")
 BACKGROUND = Shortcut("W", "Paint background")
 UNLABELLED = Shortcut("E", "Erase: leave unlabelled")
@@ -67,11 +70,14 @@ KEYMAP = (
     CANCEL,
     PROJECT,
     EDIT_HERE,
+    ANYWHERE,
     PREVIOUS,
     NEXT,
     ACCEPT,
     SKIP,
     REOPEN,
+    FLAG,
+    NOTE,
     *PAINTING,
     *TOOLS,
     *PROPOSING,

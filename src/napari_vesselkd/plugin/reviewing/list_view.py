@@ -6,10 +6,14 @@ from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QHeaderView, QTreeWidget, QTreeWidgetItem
 
-from napari_vesselkd.plugin.correct_state import Row
+from napari_vesselkd.plugin.reviewing.rows import Row
 
 COLOURS = {"open": "#ff9a2e", "accepted": "#5fc97a", "skipped": "#8a8f98", "": "transparent"}
 DOT = 10
+WHY = (
+    "What strikes about a block, the strongest first: point at a row for all of it. "
+    "In the order of the entropy: its mean in bits, 0 sure, 1 a guess."
+)
 
 
 class ReviewList(QTreeWidget):
@@ -24,18 +28,18 @@ class ReviewList(QTreeWidget):
         self._icons = {kind: _dot(colour) for kind, colour in COLOURS.items()}
         self.setColumnCount(3)
         self.setHeaderLabels(["State", "z · y · x", "Why"])
-        self.headerItem().setToolTip(
-            2, "How unsure the prediction is: mean entropy in bits, 0 sure, 1 a guess; or what its codes say"
-        )
+        self.headerItem().setToolTip(2, WHY)
         self.setRootIsDecorated(False)
         self.setUniformRowHeights(True)
         self.setAlternatingRowColors(False)
+        self.setTextElideMode(Qt.TextElideMode.ElideRight)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setMinimumHeight(150)
         header = self.header()
-        header.setStretchLastSection(False)
-        for column, how in enumerate(("Stretch", "ResizeToContents", "ResizeToContents")):
-            header.setSectionResizeMode(column, getattr(QHeaderView.ResizeMode, how))
+        header.setStretchLastSection(True)
+        header.setMinimumSectionSize(40)
+        for column in (0, 1):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         self.itemSelectionChanged.connect(self._chosen)
         self.itemActivated.connect(lambda item, _column: self.opened.emit(self.indexOfTopLevelItem(item)))
 
@@ -64,7 +68,6 @@ class ReviewList(QTreeWidget):
         for column, text in enumerate((row.state, row.place, row.why)):
             item.setText(column, text)
             item.setToolTip(column, row.tooltip)
-        item.setTextAlignment(2, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         item.setIcon(0, self._icons.get(row.kind, self._icons[""]))
 
     def _chosen(self) -> None:
