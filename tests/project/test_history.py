@@ -181,6 +181,7 @@ def test_an_operation_across_the_border_of_a_block_is_one_step(project):
     where[2:5] = True
     done = project.apply(region, np.full(region.shape, 2, np.uint8), where, tool="connect", number=1)
     assert done.parts == ((1, Region((2, 20, 30), (5, 30, 40))), (0, Region((2, 20, 30), (5, 40, 50))))
+    assert project.flush() == (Region((2, 20, 30), (5, 40, 50)),)
     assert (edit.voxels == 2).sum() == 3 * 10 * 10
     outside = project.corrected(region)
     assert not outside[:, :10, :10].any()

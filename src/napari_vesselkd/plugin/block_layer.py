@@ -38,8 +38,9 @@ class BlockLayer(QObject):
     """One block of a project as the layer ``vesselkd: block`` over the image layer `image`.
 
     `changed`: a change was saved, undone or refused, or another label was selected. `edited`: the voxels are
-    others now. `painter_chosen`: somebody wants to paint with a label. `removed`: somebody took the layer out
-    of the viewer; the block stays open in the project.
+    others now. `painter_chosen`: somebody wants to paint with a label. `step_asked`: undo (False) or redo
+    (True) was pressed, everything painted is saved. `removed`: somebody took the layer out of the viewer; the
+    block stays open in the project.
 
     Attributes
     ----------
@@ -54,6 +55,7 @@ class BlockLayer(QObject):
     changed = Signal()
     edited = Signal()
     painter_chosen = Signal()
+    step_asked = Signal(bool)
     removed = Signal()
 
     def __init__(
@@ -75,7 +77,7 @@ class BlockLayer(QObject):
             voxels[0] if image.ndim == 2 else voxels,
             name=BLOCK,
             opacity=0.7,
-            colormap=DirectLabelColormap(color_dict=CORRECTION_COLOURS),
+            colormap=colours_in(viewer.dims.ndisplay),
             metadata={KEY: Shown(source=image, block=edit)},
             **transform_like(image, edit.region.start),
         )
@@ -156,25 +158,25 @@ class BlockLayer(QObject):
         self._stroke += 1
         box = done.within(self.number)
         if box is not None:
-            self._take(box)
+            self._take(box.relative_to(self.region.start))
         self._sync_soon()
         self.edited.emit()
         self.changed.emit()
         return True
 
     def undo(self) -> None:
-        """Take back the last stroke, also one of an earlier session."""
+        """Ask for what was done last to be taken back, also in an earlier session."""
         saved = self.save()
         if not saved and self._invalid:
             self._take(Region.whole(self.edit.region.shape))  # what cannot be saved is the last stroke
             self.save()
         elif saved:
-            self._step(self.edit.undo)
+            self.step_asked.emit(False)
 
     def redo(self) -> None:
-        """Do again what was undone last."""
+        """Ask for what was undone last to be done again."""
         if self.save():
-            self._step(self.edit.redo)
+            self.step_asked.emit(True)
 
     def lock(self, locked: bool) -> None:
         """Let nobody paint while the block is being accepted."""
@@ -211,6 +213,7 @@ class BlockLayer(QObject):
         if self._sync is not None:
             self._sync.abandon()
         self._viewer.layers.events.removed.disconnect(self._layer_removed)
+        self._viewer.dims.events.ndisplay.disconnect(self._view_turned)
         try:
             self.edit.close()
         except VesselKDError as error:
@@ -229,6 +232,7 @@ class BlockLayer(QObject):
         layer.events.selected_label.connect(self._label_selected)
         layer.events.mode.connect(self._mode_chosen)
         self._viewer.layers.events.removed.connect(self._layer_removed)
+        self._viewer.dims.events.ndisplay.connect(self._view_turned)
 
     def _stroke_ended(self, _event: Any = None) -> None:
         self.save()
@@ -242,18 +246,12 @@ class BlockLayer(QObject):
         elif self.failure is not None:
             self.save()
 
-    def _step(self, step: Any) -> None:
-        """Undo or redo; the layer then shows what the journal says."""
-        try:
-            box = step()
-        except VesselKDError as error:
-            self._refused(error)
-            return
+    def show_stepped(self, box: Region) -> None:
+        """Show what an undo or redo changed inside a box of the volume."""
         self._stroke += 1
-        if box is not None:
-            self._take(box)
-            self._sync_soon()
-            self.edited.emit()
+        self._take(box.relative_to(self.region.start))
+        self._sync_soon()
+        self.edited.emit()
         self.changed.emit()
 
     def _take(self, box: Region) -> None:
@@ -307,11 +305,20 @@ class BlockLayer(QObject):
     def _mode_chosen(self, _event: Any = None) -> None:
         self.changed.emit()
 
+    def _view_turned(self, _event: Any = None) -> None:
+        self.layer.colormap = colours_in(self._viewer.dims.ndisplay)
+
     def _layer_removed(self, event: Any) -> None:
         if event.value is self.layer and not self._closed:
             self._let_go()
             _show(self._viewer, self._hidden)
             self.removed.emit()
+
+
+def colours_in(ndisplay: int) -> DirectLabelColormap:
+    """Return the colours of the labels; in 3D background is clear, else it would hide all vessels inside."""
+    clear = {BACKGROUND: "transparent"} if ndisplay == 3 else {}
+    return DirectLabelColormap(color_dict={**CORRECTION_COLOURS, **clear})
 
 
 def _hide(layers: list[Any]) -> list[Any]:

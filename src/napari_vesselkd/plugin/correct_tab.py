@@ -79,7 +79,8 @@ class CorrectTab(QWidget):
     def busy(self) -> bool:
         """Whether a worker of this tab is at work."""
         tasks = (self._task, self._listing)
-        busy = bool(self._busy) or self.desk.busy or self.queue.busy or self.history.busy or self.anywhere.busy
+        desks = (self.desk, self.queue, self.history, self.anywhere)
+        busy = bool(self._busy) or any(desk.busy for desk in desks)
         return busy or any(task is not None and task.running for task in tasks)
 
     @property
@@ -410,11 +411,11 @@ class CorrectTab(QWidget):
         self.anywhere.stepped(done)
         self._message = self.history.said
         elsewhere = [one for one in (done.decided, *done.numbers) if one and one != number]
-        if project is not None and done.decided is not None:
-            if project.block(done.decided).state is not BlockState.OPEN:
-                elsewhere = []
-                if done.decided == number:
-                    self._close_block()
+        decided = None if project is None or done.decided is None else project.block(done.decided)
+        if decided is not None and decided.state is not BlockState.OPEN:
+            elsewhere = []
+            if decided.number == number:
+                self._close_block()
         if project is not None and elsewhere and project.block(elsewhere[0]).axis is None:
             self.open_number(elsewhere[0])
         if done.labels_changed:

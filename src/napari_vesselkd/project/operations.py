@@ -71,12 +71,15 @@ class Applied:
         Blocks whose voxels changed, 0 the sheet, with the box of the volume.
     labels_changed : tuple of Region
         Boxes of the volume whose corrections, and labels, changed on the disk.
+    decided : int or None
+        Of the block that was accepted or skipped.
     """
 
     seq: int
     tool: str
     parts: tuple[Part, ...]
     labels_changed: tuple[Region, ...] = ()
+    decided: int | None = None
 
     @property
     def numbers(self) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from napari_vesselkd.geometry import Region
 from napari_vesselkd.labels import BlockEdit
 from napari_vesselkd.labels.changes import changed_box, checked_voxels
 from napari_vesselkd.labels.edits import SHEET
+from napari_vesselkd.labels.overlay import Painted
 from napari_vesselkd.project import opening
 from napari_vesselkd.project.operations import STATE, Applied, Done, Operation, Operations
 from napari_vesselkd.project.review import Review
@@ -43,6 +44,11 @@ class History:
     @property
     def can_redo(self) -> bool:
         return self._operations.next_redo is not None
+
+    def next(self, *, again: bool = False) -> Operation | None:
+        """Return what `undo`, or with `again` `redo`, would change; None where there is nothing."""
+        done = self._operations.next_redo if again else self._operations.next_undo
+        return None if done is None else done.shown(undone=again)
 
     def undo(self) -> Applied | None:
         """Take the last operation back, whichever block it was in; None where there is none.
@@ -105,6 +111,8 @@ class Undoing(Review):
     ) -> Applied:
         """Write voxels as one operation: inside an open block into it, elsewhere into the sheet.
 
+        What is on the sheet is a correction after the next `flush`.
+
         Parameters
         ----------
         region : Region
@@ -149,7 +157,35 @@ class Undoing(Review):
                     stamp["among"] = [edit.number for edit, _, _ in parts]
                 self._write(parts, tool, stamp)
             changed = tuple((edit.number, box.shifted(edit.region.start)) for edit, box, _ in parts)
-            return Applied(stamp["seq"], tool, changed, self.flush())
+            return Applied(stamp["seq"], tool, changed)
+
+    def paint(self, painted: Iterable[Painted], *, stroke: int) -> None:
+        """Keep on the sheet what was painted over the corrections; a correction after the next `flush`.
+
+        Where 0 was painted, what was painted before is taken back; accepted blocks stay as they are.
+
+        Parameters
+        ----------
+        painted : iterable of Painted
+            From an `Overlay` over the corrections.
+        stroke : int
+            Its number; what has the same, one after the other, is one step of undo.
+
+        Raises
+        ------
+        ProjectBusyError, OutputError
+            If the project is open read-only, or the disk is full: call again, what is kept is kept once.
+        """
+        sheet = self.edit_anywhere()
+        for one in painted:
+            with self._operations.turn:
+                new = np.where(one.after != one.before, one.after, sheet.read(one.box))
+                sheet.change(one.box, new, stroke=stroke)
+
+    def filled(self) -> list[Region]:
+        """Return boxes of the volume outside of which nothing is corrected."""
+        blocks = [one.block.region for one in self._state.corrected]
+        return [*blocks, *(box for box, _ in self._sheet_parts())]
 
     def _parts(self, region: Region, values: Voxels, where: Mask, number: int | None) -> list[Written]:
         """Return for each journal the box, in its voxels, and the new voxels of an operation."""
@@ -203,12 +239,13 @@ class Undoing(Review):
                     return None
                 self._move(done, again, list(done.words), operations.stamp())
             changed: tuple[Region, ...] = ()
-            if done.after is not None:
-                entry = self._entry(done.after.block.number)
+            decided = None if done.after is None else done.after.block.number
+            if decided is not None:
+                entry = self._entry(decided)
                 changed = (entry.block.region,) if entry.block.number in self._state.unstored else ()
                 self._bring_in_step(entry)
             parts = tuple((number, box) for number, box in done.parts if number in done.steps)
-            return Applied(done.seq, done.tool, parts, (*changed, *self.flush()))
+            return Applied(done.seq, done.tool, parts, (*changed, *self.flush()), decided)
 
     def _move(self, done: Done, again: bool, journals: list[int], stamp: Mapping[str, Any]) -> None:
         """Undo or redo the parts of an operation that are in `journals`, all or none."""
