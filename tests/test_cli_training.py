@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from commandline import on_disk, run
@@ -128,6 +129,26 @@ def test_a_cross_validation_that_was_killed_goes_on_with_what_is_missing(capsys,
     assert all(path.read_bytes() == content for path, content in finished.items())
     assert "baseline" in outcome.out and str(folder / "out" / "table.md") in outcome.out
     assert run(capsys, "jobs", "attach", folder / "out").out == outcome.out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_helpers_end_when_who_leads_is_killed(folder, data):
+    out = str(folder / "out")
+    words = ["crossval", str(data), "--out", out, "--methods", *SCRIPT, *COMPARED[:-1]]
+    words[words.index("--seeds") + 1] = "50"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "napari_vesselkd.cli", *words, "--processes", "2", "--json"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process.stdout:
+        next(line for line in process.stdout if json.loads(line).get("cell"))
+        helpers = psutil.Process(process.pid).children()
+        process.kill()
+    process.wait()
+    assert len(helpers) == 1 and out in helpers[0].cmdline()
+    _, left = psutil.wait_procs(helpers, timeout=90)
+    assert not left
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from napari_vesselkd.cli.console import Console
@@ -26,6 +27,7 @@ from napari_vesselkd.reports import Notice, Report
 
 KIND = "crossval"
 NAMED = ("folds", "seeds", "labelled")  # settings with options of their own
+LEADER = "VESSELKD_LEADER"  # environment variable: the process that started a helper
 END_LIMIT = 10.0  # s for a helper to end by itself
 
 
@@ -103,15 +105,43 @@ def run_crossval(
     preset = given.preset or PUBLISHED
     config = given.config(CrossvalConfig, KIND, based_on(preset), **asked)
     place, folder = absolute(source), absolute(out)
+    reports = crossval(place, folder, config)
+    if LEADER in os.environ:
+        _help(_while_led(reports), folder, console)
+        return
     try:
         run_job(
             KIND, source, out, lambda run: CrossvalRequest(place, run, preset, config, processes), console
         )
     except OutputBusyError:
-        console.show(Notice(f"Another process leads this cross-validation; helping it: {folder}"))
-        again = "Nothing is lost: the other process goes on, and so does the same command."
-        last = console.follow(crossval(place, folder, config), again=again)
-        console.print(comparison_lines(last.to_dict()))
+        _help(reports, folder, console)
+
+
+def _help(reports: Iterator[Report], folder: Path, console: Console) -> None:
+    """Help the process that leads."""
+    console.show(Notice(f"Another process leads this cross-validation; helping it: {folder}"))
+    again = "Nothing is lost: the other process goes on, and so does the same command."
+    last = console.follow(reports, again=again)
+    console.print(comparison_lines(last.to_dict()))
+
+
+def _while_led(reports: Iterator[Report]) -> Iterator[Report]:
+    """Pass reports on while the process that started this one is there.
+
+    Raises
+    ------
+    OutputBusyError
+        If it was killed: nobody would know that work goes on here.
+    """
+    leader = int(os.environ[LEADER])
+    for report in reports:
+        if os.getppid() != leader or not psutil.pid_exists(leader):
+            raise OutputBusyError(
+                "The process that led this cross-validation is gone, so its helper ends too",
+                value=f"process {leader}",
+                remedy="Run the same command again: what is finished stays",
+            )
+        yield report
 
 
 @contextmanager
@@ -121,7 +151,11 @@ def _helpers(request: CrossvalRequest) -> Iterator[None]:
     started: list[subprocess.Popen[bytes]] = []
     try:
         for number in range(1, count):
-            environment = {**os.environ, "OMP_NUM_THREADS": str(_threads(count))}
+            environment = {
+                **os.environ,
+                "OMP_NUM_THREADS": str(_threads(count)),
+                LEADER: str(os.getpid()),
+            }
             if cards > 1 and request.config.device in ("auto", "cuda"):
                 environment["CUDA_VISIBLE_DEVICES"] = str(number % cards)
             started.append(_started(request, number, environment))

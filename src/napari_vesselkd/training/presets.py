@@ -55,6 +55,7 @@ PRESETS = {
         TeachConfig(
             steps=150,
             decoder_rate=1e-4,  # before the codes the paper's 1e-5: they stay
+            augment=AugmentConfig(),
             cross_entropy=1.0,
             skeleton_recall=1.0,
             validate_every=50,
