@@ -37,13 +37,13 @@ from napari_vesselkd.volume import measure_intensity_window, volume_from_arrays
 SHAPE = (64, 96, 96)
 BLOCK = Region((0, 16, 16), (64, 80, 80))
 THICK = 32
-DOMAIN = {"photons": 6, "cells": 600, "cell_light": 3.0, "debris": 1500, "debris_light": 1.0}
+DOMAIN = {"cells": 200, "cell_light": 2.5}
 TESTED = 3
 ARMS = {  # axes painted, weight of the depth; None: voxel labels
     "voxels": (None, 0.0),
-    "1": ((0,), 0.5),
-    "2": ((0, 1), 0.5),
-    "3": ((0, 1, 2), 0.5),
+    "1": ((0,), 1.0),
+    "2": ((0, 1), 1.0),
+    "3": ((0, 1, 2), 1.0),
     "1, no depth": ((0,), 0.0),
     "3, no depth": ((0, 1, 2), 0.0),
     "1, back-projected": ((0,), 0.0),
@@ -58,6 +58,7 @@ def phantom_of(seed):
             voxel_size_um=(1.2, 1.2, 1.2),
             modality="light_sheet",
             density=0.5,
+            label_inflation=0.0,
             appearance=DOMAIN,
         )
     )

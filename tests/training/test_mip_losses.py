@@ -9,6 +9,7 @@ import torch
 from napari_vesselkd.training.losses import LossConfig
 from napari_vesselkd.training.mip_losses import MipLossConfig, mip_terms, projected
 from napari_vesselkd.training.mip_patches import MipBatch, RayTarget
+from napari_vesselkd.training.patches import Batch
 
 CROSS_ENTROPY = MipLossConfig(LossConfig(dice=0.0, cross_entropy=1.0), depth=0.0)
 
@@ -19,9 +20,10 @@ def target(axis, plane, start=0, stop=4, entry=0):
     return RayTarget(entry, axis, start, stop, vessel, vessel, valid)
 
 
-def batch(logits, *targets, brightest=None):
-    empty = torch.zeros_like(logits)
-    return MipBatch(empty, empty if brightest is None else brightest, targets, ("test",), 0)
+def batch(logits, *targets, label=None, valid=None):
+    empty = torch.zeros(logits.shape)
+    known = empty if valid is None else valid
+    return MipBatch(Batch(empty, empty if label is None else label, empty, known, ("test",), 0), targets)
 
 
 def drawn(shape=(1, 1, 4, 4, 4), seed=0):
@@ -91,21 +93,23 @@ def test_every_target_looks_at_its_own_patch():
     assert found["MIP cross entropy"].item() == pytest.approx(math.log1p(math.exp(-5)), rel=1e-4)
 
 
-def test_depth_supervision_pulls_up_the_brightest_voxel_and_no_other():
+def test_depth_supervision_is_the_loss_of_voxel_labels_where_the_rays_say_something():
     logits = drawn()
-    brightest = torch.zeros_like(logits)
-    brightest[0, 0, 1, 2, 3] = 1
+    label, valid = torch.zeros(logits.shape), torch.zeros(logits.shape)
+    label[0, 0, 1, 2, 3] = valid[0, 0, 1, 2, 3] = 1
+    valid[0, 0, 0, 0, 0] = 1
     config = MipLossConfig(LossConfig(dice=0.0), depth=0.25)
-    found = mip_terms(logits, batch(logits, brightest=brightest), config)
-    by_hand = 0.25 * math.log1p(math.exp(-logits[0, 0, 1, 2, 3].item()))
+    found = mip_terms(logits, batch(logits, label=label, valid=valid), config)
+    vessel, background = logits[0, 0, 1, 2, 3].item(), logits[0, 0, 0, 0, 0].item()
+    by_hand = 0.25 * (math.log1p(math.exp(-vessel)) + math.log1p(math.exp(background))) / 2
     assert found["MIP depth"].item() == pytest.approx(by_hand, rel=1e-6)
     found["MIP depth"].backward()
-    assert logits.grad.ne(0).sum() == 1 and logits.grad[0, 0, 1, 2, 3] < 0
+    assert logits.grad.ne(0).sum() == 2 and logits.grad[0, 0, 1, 2, 3] < 0 < logits.grad[0, 0, 0, 0, 0]
 
 
 def test_without_a_labelled_ray_the_loss_is_zero_and_can_be_followed():
     logits = drawn()
-    found = mip_terms(logits, batch(logits), MipLossConfig())
+    found = mip_terms(logits, batch(logits), MipLossConfig(LossConfig(dice=0.0)))
     total = torch.stack(list(found.values())).sum()
     total.backward()
     assert total.item() == 0 and logits.grad.abs().max() == 0

@@ -63,7 +63,7 @@ class FinetuneConfig:
     skeleton_recall : float
         Weight of the centrelines in the loss, see `LossConfig`.
     depth : float
-        Weight of the brightest voxels behind painted pixels in the loss, see `MipLossConfig`.
+        Weight of what painted projections say of voxels, see `MipLossConfig`.
     validate_every : int
         Steps between two looks at the held-out blocks.
     held_out_group : str
@@ -90,7 +90,7 @@ class FinetuneConfig:
     phantoms: int = 24
     phantom_share: float = 0.25
     skeleton_recall: float = 1.0
-    depth: float = 0.5
+    depth: float = 1.0
     validate_every: int = 50
     held_out_group: str = ""
     learn_from: LearnFrom = "all"
@@ -106,7 +106,7 @@ class FinetuneConfig:
             raise InvalidInputError(
                 "The share of phantoms is out of range", value=self.phantom_share, limit="0 to below 1"
             )
-        for what, weight in (("centrelines", self.skeleton_recall), ("brightest voxels", self.depth)):
+        for what, weight in (("centrelines", self.skeleton_recall), ("depth", self.depth)):
             if not weight >= 0:
                 raise InvalidInputError(
                     f"The weight of the {what} is negative", value=weight, limit="0 or more"

@@ -17,11 +17,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from napari_vesselkd.geometry import Region, Shape, as_shape
-from napari_vesselkd.labels.edits import UNLABELLED
+from napari_vesselkd.geometry import Region, Shape, VoxelSize, as_shape
+from napari_vesselkd.labels.edits import BACKGROUND, UNLABELLED, VESSEL
 from napari_vesselkd.projections import SlabProjector, contrast_window
 from napari_vesselkd.projections.project import Axis
-from napari_vesselkd.projections.rays import RayLabels, plane_shape, ray_depths
+from napari_vesselkd.projections.rays import RayLabels, hull, plane_shape, ray_depths
+from napari_vesselkd.projections.tubes import round_vessels
 from napari_vesselkd.training.crops import Crop, read_crop, write_crop
 from napari_vesselkd.volume import Volume
 
@@ -71,7 +72,8 @@ class MipCrop:
     Attributes
     ----------
     crop : Crop
-        The image; it has no voxel labels.
+        The image; its labels are what the rays say of voxels: background where one of them is, vessel around
+        the depth where it is brightest (`projections.tubes`), unlabelled elsewhere.
     rays : tuple of Rays
     """
 
@@ -116,18 +118,19 @@ def mip_crops(
             place = piece.expanded(context).intersection(Region.whole(volume.shape))
             assert place is not None  # noqa: S101  (the slab lies in the volume)
             others = [other for other in all_painted if other is not one]
-            found = [_rays(volume, other, place) for other in (one, *others)]
+            seen = [_rays(volume, other, place) for other in (one, *others)]
+            found = [rays for rays in seen if rays is not None]
             image = volume.read(place)
             crop = Crop(
                 f"{one.name} {piece}",
                 image,
-                np.zeros(image.shape, np.uint8),
+                _voxels(found, place, volume.voxel_size_um),
                 window,
                 volume.signature(),
                 volume.voxel_size_um,
                 place.start,
             )
-            yield MipCrop(crop, tuple(rays for rays in found if rays is not None))
+            yield MipCrop(crop, tuple(found))
 
 
 def flattened(piece: MipCrop, probability: npt.NDArray[np.float32]) -> tuple[Crop, npt.NDArray[np.float32]]:
@@ -169,6 +172,23 @@ def read_mip_crop(path: Path) -> MipCrop:
             labels = RayLabels(Region(start, stop), int(stored[f"axis{number}"]), stored[f"plane{number}"])
             rays.append(Rays(labels, stored[f"depths{number}"]))
     return MipCrop(read_crop(path), tuple(rays))
+
+
+def _voxels(found: Sequence[Rays], place: Region, voxel_size_um: VoxelSize) -> npt.NDArray[np.uint8]:
+    """Return what rays say of the voxels of `place`, 0, 1 or 2."""
+    voxels = np.zeros(place.shape, np.uint8)
+    for rays in found:
+        labels, at = rays.labels, rays.labels.axis
+        vessel = np.squeeze(labels.plane == VESSEL, at)
+        common = labels.region.intersection(place)
+        if common is None or not vessel.any():
+            continue
+        depth = np.squeeze(rays.depths, at) - np.int32(labels.region.start[at])
+        tubes = round_vessels(vessel, depth, labels.region.shape[at], at, voxel_size_um)
+        inside = tubes[common.relative_to(labels.region.start).slices]
+        voxels[common.relative_to(place.start).slices][inside] = VESSEL
+    voxels[~hull(place, [rays.labels for rays in found])] = BACKGROUND
+    return voxels
 
 
 def _pieces(labels: RayLabels) -> Iterator[Region]:

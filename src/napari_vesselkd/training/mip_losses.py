@@ -2,8 +2,9 @@
 
 A ray's logit is the maximum of those of its voxels (Kozinski et al. 2020, MedIA 60, 101590, eq. 2), so its
 gradient reaches one voxel. What is hidden behind that one learns nothing; that is why a second axis helps.
-Depth supervision (Dima et al. 2023, arXiv 2309.08481, eq. 3) adds that the brightest voxel of a ray of vessel
-is vessel.
+Depth supervision (Dima et al. 2023, arXiv 2309.08481, eq. 3: ``alpha_d L_depth + alpha_2D L_2D``) adds that a
+ray of vessel is vessel where the image is brightest; here with the round vessel around that voxel, and with
+all voxels of background rays (`MipCrop`), by the losses of voxel labels.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from napari_vesselkd.training.losses import LossConfig, segmentation_terms
@@ -28,11 +28,11 @@ class MipLossConfig:
     rays : LossConfig
         Of the projected logits: cross entropy, Dice and recall of the painted centrelines.
     depth : float
-        Cross entropy of the brightest voxels of the rays of vessel (alpha_d).
+        Of the same terms on what the rays say of voxels (alpha_d).
     """
 
     rays: LossConfig = field(default_factory=LossConfig)
-    depth: float = 0.5
+    depth: float = 1.0
 
 
 def mip_terms(logits: Tensor, batch: MipBatch, config: MipLossConfig | None = None) -> dict[str, Tensor]:
@@ -41,9 +41,8 @@ def mip_terms(logits: Tensor, batch: MipBatch, config: MipLossConfig | None = No
     logits = logits.float()
     terms = {f"MIP {name}": term for name, term in _ray_terms(logits, batch, config.rays).items()}
     if config.depth:
-        each = F.binary_cross_entropy_with_logits(logits, batch.brightest, reduction="none")
-        mean = (each * batch.brightest).sum() / batch.brightest.sum().clamp_min(1)
-        terms["MIP depth"] = config.depth * mean
+        voxels = segmentation_terms(logits, batch.voxels, config.rays)
+        terms["MIP depth"] = config.depth * torch.stack(list(voxels.values())).sum()
     return terms
 
 

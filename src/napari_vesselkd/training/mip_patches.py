@@ -22,9 +22,9 @@ from napari_vesselkd.geometry import Region, as_shape
 from napari_vesselkd.labels.edits import VESSEL
 from napari_vesselkd.projections.rays import RayLabels, cut
 from napari_vesselkd.training.augment import Symmetry, draw_symmetry
-from napari_vesselkd.training.crops import appearance
+from napari_vesselkd.training.crops import appearance, mask_of
 from napari_vesselkd.training.mip_crops import MipCrop, Rays, read_mip_crop
-from napari_vesselkd.training.patches import CENTRELINE, PatchConfig
+from napari_vesselkd.training.patches import CENTRELINE, Batch, PatchConfig, fill, to_batch
 from napari_vesselkd.training.patches import VESSEL as VESSEL_BIT
 
 LABELLED = 8  # bit of a plane: background or vessel
@@ -62,25 +62,28 @@ class MipBatch:
 
     Attributes
     ----------
-    image : Tensor (B, 1, Z, Y, X) float32
-        In [0, 1].
-    brightest : Tensor (B, 1, Z, Y, X) float32
-        1 where the image is brightest along a ray of vessel.
+    voxels : Batch
+        The image, and what the rays say of voxels: see `MipCrop`.
     targets : tuple of RayTarget
-    names : tuple of str
-    statistics : int
-        Which of the run's fixed normalisation statistics to use.
     """
 
-    image: Tensor
-    brightest: Tensor
+    voxels: Batch
     targets: tuple[RayTarget, ...]
-    names: tuple[str, ...]
-    statistics: int
+
+    @property
+    def image(self) -> Tensor:
+        return self.voxels.image
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.voxels.names
+
+    @property
+    def statistics(self) -> int | None:
+        return self.voxels.statistics
 
     def to(self, device: torch.device) -> MipBatch:
         """Return it on a device, with the channels last in memory."""
-        image = self.image.to(device, memory_format=torch.channels_last_3d)
         targets = tuple(
             replace(
                 one,
@@ -90,7 +93,7 @@ class MipBatch:
             )
             for one in self.targets
         )
-        return replace(self, image=image, brightest=self.brightest.to(device), targets=targets)
+        return MipBatch(self.voxels.to(device), targets)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,15 +102,16 @@ class _Patch:
 
     Attributes
     ----------
-    image, brightest : ndarray (z, y, x) float32
-        As in `MipBatch`.
+    image : ndarray (z, y, x) float32
+    mask : ndarray (z, y, x) uint8
+        Bits of its voxels, see `mask_of`.
     rays : list of (axis, line, plane)
         Of each slab: uint8, 1 on its voxels along the axis, with the others collapsed; the bits of its rays,
         with the axis collapsed.
     """
 
     image: npt.NDArray[np.float32]
-    brightest: npt.NDArray[np.float32]
+    mask: Mask
     rays: list[tuple[int, Mask, Mask]]
 
     def turned(self, symmetry: Symmetry) -> _Patch:
@@ -116,17 +120,17 @@ class _Patch:
             (symmetry.axis(axis), symmetry.apply(line), symmetry.apply(plane))
             for axis, line, plane in self.rays
         ]
-        return _Patch(symmetry.apply(self.image), symmetry.apply(self.brightest), rays)
+        return _Patch(symmetry.apply(self.image), symmetry.apply(self.mask), rays)
 
-    def filled(self, shape: Sequence[int]) -> _Patch:
-        """Return it with the image reflected at its ends to `shape`; there are no rays there."""
+    def planes(self, shape: Sequence[int]) -> list[tuple[int, Mask, Mask]]:
+        """Return the rays of the patch when it is filled up to `shape`; there are none in the filling."""
         grow = [(0, side - n) for side, n in zip(shape, self.image.shape, strict=True)]
-        rays = []
+        found = []
         for axis, line, plane in self.rays:
             along = [pair if at == axis else (0, 0) for at, pair in enumerate(grow)]
             across = [(0, 0) if at == axis else pair for at, pair in enumerate(grow)]
-            rays.append((axis, np.pad(line, along), np.pad(plane, across)))
-        return _Patch(np.pad(self.image, grow, mode="reflect"), np.pad(self.brightest, grow), rays)
+            found.append((axis, np.pad(line, along), np.pad(plane, across)))
+        return found
 
 
 class MipPatches:
@@ -140,7 +144,7 @@ class MipPatches:
     files : sequence of Path
         Written by `write_mip_crop`.
     volumes : sequence of str
-        Signatures of the volumes; `MipBatch.statistics` is the index into it.
+        Signatures of the volumes; `Batch.statistics` is the index into it.
     config : PatchConfig
     seed : int
         Of places, orientation and appearance.
@@ -163,25 +167,26 @@ class MipPatches:
         members = self._members[volume]
         chosen = [members[int(rng.integers(len(members)))] for _ in range(self.config.batch)]
         patches = [self._patch(file, rng) for file in chosen]
-        image = torch.from_numpy(np.stack([patch.image for patch in patches])[:, None])
-        brightest = torch.from_numpy(np.stack([patch.brightest for patch in patches])[:, None])
-        targets = tuple(_target(entry, *rays) for entry, patch in enumerate(patches) for rays in patch.rays)
+        shape = self.config.shape
+        filled = [fill(patch.image, patch.mask, shape) for patch in patches]
+        targets = tuple(
+            _target(entry, *rays) for entry, patch in enumerate(patches) for rays in patch.planes(shape)
+        )
         names = tuple(self._read(file)[0].crop.name for file in chosen)
-        return MipBatch(image, brightest, targets, names, volume)
+        return MipBatch(to_batch(filled, names=names, statistics=volume), targets)
 
     def _patch(self, file: Path, rng: np.random.Generator) -> _Patch:
-        piece, lines = self._read(file)
+        piece, mask, lines = self._read(file)
         place = self._place(piece, rng)
         box = place.relative_to(piece.crop.origin)
         image = appearance(piece.crop, box.slices, self.config.augment, rng)
-        symmetry, patch = draw_symmetry(rng), _Patch(image, np.zeros(image.shape, np.float32), [])
+        symmetry, patch = draw_symmetry(rng), _Patch(image, mask[box.slices], [])
         labels = [rays.labels for rays in piece.rays]
         for rays, line in zip(piece.rays, lines, strict=True):
             said = cut(rays.labels, place, labels)
             if said is not None and said.plane.any():
                 patch.rays.append((said.axis, *_line_and_plane(said, rays, line, place)))
-            _mark_brightest(patch.brightest, rays, place)
-        return patch.turned(symmetry).filled(self.config.shape)
+        return patch.turned(symmetry)
 
     def _place(self, piece: MipCrop, rng: np.random.Generator) -> Region:
         """Return a random patch that holds a painted ray of the piece; from front to back if it can."""
@@ -232,20 +237,6 @@ def _line_and_plane(
     return run, plane
 
 
-def _mark_brightest(marks: npt.NDArray[np.float32], rays: Rays, place: Region) -> None:
-    """Set the brightest voxels of rays of vessel that lie in the patch `place` to 1."""
-    part = rays.labels.part(place)
-    if part is None:
-        return
-    at = rays.labels.axis
-    across = _across(part.region, rays.labels.region.start, at)
-    depth = rays.depths[across]
-    here = (part.plane == VESSEL) & (depth >= place.start[at]) & (depth < place.stop[at])
-    index = [where + low for where, low in zip(np.nonzero(here), part.region.start, strict=True)]
-    index[at] = depth[here]
-    marks[tuple(where - low for where, low in zip(index, place.start, strict=True))] = 1
-
-
 def _across(region: Region, origin: Sequence[int], axis: int) -> tuple[slice, ...]:
     """Return where in a plane that begins at `origin` the rays of `region` are."""
     inside = region.relative_to(origin).slices
@@ -260,10 +251,10 @@ def _target(entry: int, axis: int, line: Mask, plane: Mask) -> RayTarget:
     return RayTarget(entry, axis, int(along[0]), int(along[-1]) + 1, label, centreline, valid)
 
 
-def _read_with_centrelines(file: Path) -> tuple[MipCrop, tuple[npt.NDArray[np.bool_], ...]]:
-    """Return a piece, and for each of its planes the dilated skeleton of the painted vessels."""
+def _read_with_centrelines(file: Path) -> tuple[MipCrop, Mask, tuple[npt.NDArray[np.bool_], ...]]:
+    """Return a piece, the bits of its voxels, and of each plane the dilated skeleton of its vessels."""
     piece = read_mip_crop(file)
-    return piece, tuple(_centreline(rays.labels) for rays in piece.rays)
+    return piece, mask_of(piece.crop.label), tuple(_centreline(rays.labels) for rays in piece.rays)
 
 
 def _centreline(labels: RayLabels) -> npt.NDArray[np.bool_]:
