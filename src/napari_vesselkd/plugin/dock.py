@@ -1,7 +1,7 @@
 """The dock: one widget with a tab for each step of the loop."""
 
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QMainWindow, QScrollArea, QTabWidget, QVBoxLayout, QWidget
@@ -11,6 +11,7 @@ from napari_vesselkd.plugin.learn_tab import LearnTab
 from napari_vesselkd.plugin.looking.tab import LookTab
 from napari_vesselkd.plugin.parts import style_sheet
 from napari_vesselkd.plugin.project_bar import ProjectBar
+from napari_vesselkd.plugin.quality import BlockQuality
 from napari_vesselkd.plugin.segment_tab import SegmentTab
 from napari_vesselkd.plugin.session import ProjectSession
 from napari_vesselkd.plugin.view_memory import ViewMemory
@@ -39,6 +40,7 @@ class VesselKDDock(QWidget):
         self.segment = SegmentTab(viewer, self.events_, self.session)
         self.look = LookTab(viewer, self.events_, self.session, self.segment)
         self.correct = CorrectTab(viewer, self.events_, self.session)
+        self.quality = BlockQuality(viewer, self.session, self.correct)
         self.learn = LearnTab(viewer, self.session)
         self.learn.segment_again.connect(lambda: self.show_tab("Segment"))
         self.tabs = QTabWidget()
@@ -60,7 +62,8 @@ class VesselKDDock(QWidget):
         self.setMinimumWidth(300)
         viewer.events.theme.connect(self._dress)
         self._dress()
-        parts = (self.events_, self.memory, self.segment, self.look, self.correct, self.learn, self.session)
+        tabs = (self.segment, self.look, self.quality, self.correct, self.learn)
+        parts = (self.events_, self.memory, *tabs, self.session)
         self.destroyed.connect(lambda: _release(*parts))
 
     def sizeHint(self) -> QSize:
@@ -97,9 +100,11 @@ def _scrolling(content: QWidget) -> QScrollArea:
     return area
 
 
-def _release(
-    events: ViewerEvents, *parts: ViewMemory | SegmentTab | LookTab | CorrectTab | LearnTab | ProjectSession
-) -> None:
+class _Part(Protocol):
+    def release(self) -> None: ...
+
+
+def _release(events: ViewerEvents, *parts: _Part) -> None:
     """Stop everything; where Qt has deleted something already, the program is ending."""
     for stop in (events.close, *(part.release for part in parts)):
         with suppress(RuntimeError):
