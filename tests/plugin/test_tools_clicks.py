@@ -130,7 +130,7 @@ def test_what_is_wrong_is_said_in_a_sentence_and_nothing_changes(proofreader, sh
         ("delete piece", [nowhere], "There is no vessel at the point"),
         ("delete spur", [LEFT], "There is no spur at the point"),
         ("cut", [nowhere], "There is no vessel at the point"),
-        ("fill", [nowhere], "Nothing encloses the point"),
+        ("fill", [nowhere], "The place is open"),
         ("fill", [LEFT], "The point is vessel already"),
         ("split", [LEFT, PIECE], "The two points are in different vessels already"),
         ("join", [LEFT, (DEPTH, TRUNK_Y, 20)], "The two points are in one vessel already"),

@@ -67,12 +67,12 @@ class Bench(QObject):
             bind(self.block.layer, shortcut, call)
 
     def close(self, *, gone: bool) -> None:
-        """Let go of the block; its layer or the viewer may be `gone` already."""
+        """Let go of the block, whose layer may be `gone` already."""
         self.block.edited.disconnect(self._edited)
         self.gestures.close()
         if not gone:
             self.hold.let_go()
-            self._screen.close()
+        self._screen.close()
 
     def scene(self) -> Scene:
         """Return the block as it is now, with its surroundings."""

@@ -116,7 +116,7 @@ class ToolDesk(QObject):
         block.painter_chosen.connect(self._painter_chosen)
 
     def close(self, *, gone: bool = False) -> None:
-        """Put the tool away and let go of the block; its layer or the viewer may be `gone` already."""
+        """Put the tool away and let go of the block, whose layer may be `gone` already."""
         self._give_up()
         self._brushing.stop()
         bench, self._bench = self._bench, None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from qtpy.QtCore import QRect, QSize, Qt, Signal
+from qtpy.QtCore import QRect, QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QFont, QPainter
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_vesselkd.plugin import keymap
-from napari_vesselkd.plugin.parts import NOTICE, PRIMARY, SECTION, ErrorPanel, Fact, set_quietly
+from napari_vesselkd.plugin.parts import NOTICE, PRIMARY, SECTION, ErrorPanel, Fact, scroll_to, set_quietly
 from napari_vesselkd.plugin.segment_state import Button
 from napari_vesselkd.plugin.tools.catalogue import TOOLS, Option, Tool
 from napari_vesselkd.plugin.tools.icons import SIDE, picture
@@ -99,10 +99,11 @@ class ToolsPanel(QWidget):
             self._button(name) for name in ("apply", "discard", "reject", "another", "show_all")
         )
         self.apply.setObjectName(PRIMARY)
+        self._shown = ""
         self.options: dict[str, Any] = {}
         self._shown_options: tuple[str, tuple[Option, ...]] = ("", ())
         self._options_row = QWidget()
-        self._options_layout = QHBoxLayout(self._options_row)
+        self._options_layout = QGridLayout(self._options_row)
         self.card = QFrame()
         self.card.setObjectName(NOTICE)
         self.error = ErrorPanel()
@@ -133,6 +134,9 @@ class ToolsPanel(QWidget):
         ):
             _paint_button(widget, state, shortcut)
         self._paint_options(picture_, values)
+        if picture_.proposal and picture_.proposal != self._shown:
+            QTimer.singleShot(0, lambda: scroll_to(self.card))
+        self._shown = picture_.proposal
         self.error.show_failure(picture_.failure)
 
     def _paint_options(self, picture_: ToolsPicture, values: Mapping[str, Mapping[str, float]]) -> None:
@@ -155,16 +159,13 @@ class ToolsPanel(QWidget):
                 widget.setParent(None)
                 widget.deleteLater()
         self.options = {}
-        for option in options:
-            widget = self._make_option(tool, option)
-            if not option.switch:
-                label = Fact(option.text)
-                label.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Preferred)
-                label.setWordWrap(False)
-                self._options_layout.addWidget(label)
-            self._options_layout.addWidget(widget)
-            self.options[option.name] = widget
-        self._options_layout.addStretch(1)
+        for row, option in enumerate(options):
+            widget = self.options[option.name] = self._make_option(tool, option)
+            if option.switch:
+                self._options_layout.addWidget(widget, row, 0, 1, 2)
+            else:
+                self._options_layout.addWidget(Fact(option.text), row, 0)
+                self._options_layout.addWidget(widget, row, 1)
 
     def _make_option(self, tool: str, option: Option) -> Any:
         if option.switch:
@@ -180,7 +181,7 @@ class ToolsPanel(QWidget):
         box.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
         box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         box.setKeyboardTracking(False)
-        box.setFixedWidth(72)
+        box.setFixedWidth(90)
         box.setToolTip(option.tip)
         box.valueChanged.connect(lambda value: self.option_set.emit(tool, option.name, value))
         return box
@@ -197,7 +198,8 @@ class ToolsPanel(QWidget):
         for index, button in enumerate(self.buttons.values()):
             grid.addWidget(button, index // COLUMNS, index % COLUMNS)
         self._options_layout.setContentsMargins(0, 0, 0, 0)
-        self._options_layout.setSpacing(4)
+        self._options_layout.setSpacing(3)
+        self._options_layout.setColumnStretch(0, 1)
         inside = QVBoxLayout(self.card)
         inside.setContentsMargins(8, 6, 8, 6)
         inside.setSpacing(5)

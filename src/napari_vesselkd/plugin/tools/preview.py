@@ -103,12 +103,14 @@ def _text(suggestion: Suggestion, shown: np.ndarray, scene: Scene, beyond: int) 
             parts.append(f"{what}{describe_count(count)}voxels ({_um3(count * volume)})")
     text = f"{suggestion.reason.replace(' um', ' µm')}.\n{' · '.join(parts)}"
     if beyond:
-        text += f"\n{describe_count(beyond)}of them outside the block; one undo takes all back."
+        text += f"\n{describe_count(beyond)}voxels of it lie outside the block; one undo takes all back."
     return text
 
 
 def _um3(volume: float) -> str:
-    return f"{volume:.3g} µm³" if volume < 1e6 else f"{volume / 1e9:.3g} mm³"
+    if volume >= 1e7:
+        return f"{volume / 1e9:.3g} mm³"
+    return f"{volume:.0f} µm³" if volume >= 100 else f"{volume:.3g} µm³"
 
 
 def _around(regions: list[Region]) -> Region:

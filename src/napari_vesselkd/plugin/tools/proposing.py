@@ -20,6 +20,7 @@ from napari_vesselkd.proofreading.tools.components import vessel_at
 from napari_vesselkd.proofreading.tools.proposal import proposal
 
 Options = Mapping[str, float]
+ENCLOSED = 0.5  # share of the surface of a fill that has to be wall
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +73,8 @@ def propose(tool: str, scene: Scene, clicks: Sequence[Click], options: Options) 
     return tuple(one for one in found if one.count)
 
 
-def _single(change: Proposal, *, scored: bool = False) -> tuple[Suggestion, ...]:
-    return (Suggestion((change,), change.reason, change.score if scored else None),)
+def _single(change: Proposal) -> tuple[Suggestion, ...]:
+    return (Suggestion((change,), change.reason),)
 
 
 def _listed(changes: Sequence[Proposal], scene: Scene) -> tuple[Suggestion, ...]:
@@ -127,7 +128,14 @@ def _fill(scene: Scene, clicks: Sequence[Click], options: Options) -> tuple[Sugg
         leak_um=options["leak_um"],
         axis=AXES[click.axis] if flat and click.axis is not None else None,
     )
-    return _single(found, scored=True)
+    if found.score < ENCLOSED:
+        raise InvalidInputError(
+            "The place is open, the fill would run out",
+            value=f"walls on {found.score:.0%} of its surface",
+            limit=f"{ENCLOSED:.0%}",
+            remedy="Close openings, fill in this slice only, or set a smaller distance",
+        )
+    return _single(found)
 
 
 def _interpolate(scene: Scene, clicks: Sequence[Click], _options: Options) -> tuple[Suggestion, ...]:

@@ -129,6 +129,8 @@ def _line(hand: Hand, why_not: str) -> tuple[str, bool]:
         return hand.message or ("" if why_not else NO_TOOL), False
     if hand.preview is not None or tool.kind is Kind.LIST:
         return hand.message, False
+    if tool.kind is Kind.BRUSH and hand.message:
+        return hand.message, False
     step = tool.steps[min(len(hand.clicks), len(tool.steps) - 1)]
     return f"{hand.message} {step}".strip(), False
 
