@@ -10,28 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from histories import ONE, SLAB, SMALL, TWO, act, actions, fill, seen, snapshot
 from napari_vesselkd.errors import InvalidInputError, OutputError, ProjectBusyError, ProjectError, RegionError
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.labels import journal as journal_module
 from napari_vesselkd.project import BlockState, Project
 from projects import check_agreement, give_labels, new_project, whole, write_image
-
-ONE, TWO = Region((0, 0, 0), (24, 30, 40)), Region((10, 20, 30), (40, 60, 70))
-SLAB = Region((4, 100, 8), (20, 160, 60))
-SMALL = Region((0, 0, 0), (4, 5, 6))
-
-
-def snapshot(project):
-    """What a person sees: blocks but for what undo leaves, corrections, labels, voxels of everything."""
-    blocks = [(one.number, one.state, one.background, one.vessel) for one in project.blocks]
-    voxels = {one.number: project._edit_of(one.number).voxels.tobytes() for one in project.blocks}
-    labels = project.labels.read(Region.whole(project.image.shape)).tobytes() if project.labels else b""
-    sheet = project.edit_anywhere().read(Region.whole(project.image.shape)).tobytes()
-    return blocks, voxels, whole(project).tobytes(), labels, sheet
-
-
-def fill(edit, box, value, **options):
-    return edit.change(box, np.full(box.shape, value, np.uint8), **options)
 
 
 def test_one_order_for_strokes_in_two_blocks_the_sheet_and_acceptance(project):
@@ -345,28 +329,6 @@ def test_journals_of_an_earlier_version_can_be_undone(project):
         assert not again.edit_block(1).voxels.any()
 
 
-WITHIN = (40, 300, 70)
-
-
-@st.composite
-def boxes(draw):
-    start = [draw(st.integers(0, most)) for most in (30, 50, 60)]
-    stop = [draw(st.integers(a + 1, min(a + 40, n))) for a, n in zip(start, WITHIN, strict=True)]
-    return Region(tuple(start), tuple(stop))
-
-
-actions = st.one_of(
-    st.tuples(st.just("paint"), st.sampled_from([1, 2]), boxes(), st.integers(0, 2)),
-    st.tuples(st.just("sheet"), boxes(), st.integers(0, 2)),
-    st.tuples(st.just("apply"), boxes(), st.integers(0, 2), st.sampled_from([None, 1, 2])),
-    st.tuples(st.just("mip"), st.integers(0, 2)),
-    st.tuples(st.sampled_from(["accept", "skip", "open"]), st.sampled_from([1, 2])),
-    st.just(("undo",)),
-    st.just(("redo",)),
-    st.just(("reopen",)),
-)
-
-
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory):
     folder = tmp_path_factory.mktemp("empty")
@@ -376,35 +338,6 @@ def empty(tmp_path_factory):
             project.edit(region)
         project.edit_mip(SLAB, 0)
     return project.path
-
-
-def act(project, kind, *values):
-    if kind == "paint":
-        number, box, value = values
-        edit = project.edit_block(number)
-        inside = box.intersection(Region.whole(edit.shape))
-        if inside is not None:
-            fill(edit, inside, value)
-    elif kind == "sheet":
-        fill(project.edit_anywhere(), *values)
-    elif kind == "apply":
-        box, value, number = values
-        if number is not None:
-            project.edit_block(number)
-        every = np.ones(box.shape, bool)
-        every[::2] = False
-        project.apply(box, np.full(box.shape, value, np.uint8), every, tool="tool", number=number)
-    elif kind == "mip":
-        fill(project.edit_mip(SLAB, 0), Region((0, 3, 3), (1, 9, 9)), values[0])
-    elif kind == "accept":
-        if project._edit_of(values[0]).voxels.any():
-            project.edit_block(values[0])
-            project.accept(values[0])
-    elif kind == "skip":
-        project.skip(values[0])
-    elif kind == "open":
-        project.edit_block(values[0])
-    project.flush()
 
 
 @pytest.mark.slow
@@ -444,8 +377,3 @@ def test_any_sequence_undone_is_the_identity_and_redone_the_same(empty, tmp_path
     check_agreement(project)
     project.close()
     shutil.rmtree(path)
-
-
-def seen(project):
-    """As `snapshot`, but for the state of blocks, which opening one changes too."""
-    return snapshot(project)[1:]

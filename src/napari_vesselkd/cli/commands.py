@@ -10,6 +10,7 @@ from napari_vesselkd.cli.checkpoint_commands import checkpoints
 from napari_vesselkd.cli.code_commands import codes
 from napari_vesselkd.cli.console import Console
 from napari_vesselkd.cli.job_commands import jobs
+from napari_vesselkd.cli.journal_commands import journal
 from napari_vesselkd.cli.options import (
     Assignments,
     Channel,
@@ -49,6 +50,7 @@ for command in (codes, finetune, pretrain, distill, crossval):
     app.command(command)
 app.command(jobs)
 app.command(checkpoints)
+app.command(journal)
 
 
 @app.command

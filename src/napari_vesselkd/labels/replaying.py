@@ -21,6 +21,7 @@ from napari_vesselkd.labels.journal import Journal
 from napari_vesselkd.labels.sparse import SparseVoxels
 
 FORMAT = 1
+LOST = "Copy the file back from a backup, or mark the region again as a new block"
 SHEET = 0  # its number; blocks count from 1
 
 
@@ -122,8 +123,23 @@ def replay(
         record makes no sense: somebody edited it by hand.
     """
     records, notice = Journal.read(path)
-    state = _beginning(path, records, identity)
+    if not path.is_file():
+        raise ProjectError("The journal of a block is missing", value=path, remedy=LOST)
+    state = replay_records(path, records, identity, mark, only_begin=only_begin)
     state.notice = notice
+    return state
+
+
+def replay_records(
+    path: Path,
+    records: list[dict[str, Any]],
+    identity: Mapping[str, str],
+    mark: int | None = None,
+    *,
+    only_begin: bool = False,
+) -> Replay:
+    """As `replay`, of records that were read from `path`, a journal or an export of several."""
+    state = _beginning(path, records, identity)
     for number, record in enumerate([] if only_begin else records[1:], start=2):
         try:
             state.follow(record)
@@ -155,14 +171,11 @@ def flat_shape(region: Region, axis: int | None) -> Shape:
 
 
 def _beginning(path: Path, records: list[dict[str, Any]], identity: Mapping[str, str]) -> Replay:
-    remedy = "Copy the file back from a backup, or mark the region again as a new block"
-    if not path.is_file():
-        raise ProjectError("The journal of a block is missing", value=path, remedy=remedy)
     first = records[0] if records else {}
     if first.get("kind") != "begin":
-        raise ProjectError("The journal of a block has lost its beginning", value=path, remedy=remedy)
+        raise ProjectError("The journal of a block has lost its beginning", value=path, remedy=LOST)
     if any(first.get(key) != value for key, value in identity.items()):
-        raise ProjectError("The journal of a block is of another project", value=path, remedy=remedy)
+        raise ProjectError("The journal of a block is of another project", value=path, remedy=LOST)
     if first.get("format", FORMAT) > FORMAT:
         raise ProjectError(
             "The journal of a block was written by a newer version of napari-vesselkd",

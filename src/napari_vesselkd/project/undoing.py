@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from napari_vesselkd.labels.changes import changed_box, checked_voxels
 from napari_vesselkd.labels.edits import SHEET
 from napari_vesselkd.labels.overlay import Painted
 from napari_vesselkd.project import opening
+from napari_vesselkd.project.exported import write_export
 from napari_vesselkd.project.operations import STATE, Applied, Done, Operation, Operations
 from napari_vesselkd.project.review import Review
 from napari_vesselkd.project.sheet_pieces import painted_pieces
@@ -44,6 +46,11 @@ class History:
     @property
     def can_redo(self) -> bool:
         return self._operations.next_redo is not None
+
+    @property
+    def last(self) -> int:
+        """The number that was given out last, to operations, undo and redo."""
+        return self._operations.last
 
     def next(self, *, again: bool = False) -> Operation | None:
         """Return what `undo`, or with `again` `redo`, would change; None where there is nothing."""
@@ -181,6 +188,31 @@ class Undoing(Review):
             with self._operations.turn:
                 new = np.where(one.after != one.before, one.after, sheet.read(one.box))
                 sheet.change(one.box, new, stroke=stroke)
+
+    def lay(self, region: Region, values: Voxels, where: Mask, tool: str, stroke: int) -> None:
+        """Write values on the sheet at `where`, all (z, y, x) of `region`; strokes as in `paint`."""
+        sheet = self.edit_anywhere()
+        with self._operations.turn:
+            sheet.change(region, np.where(where, values, sheet.read(region)), stroke=stroke, tool=tool)
+
+    def export_journal(self, file: str | Path) -> Path:
+        """Write the corrections, with everything that was done to make them, into one file.
+
+        Another person's project of the same image takes it with `exchange.import_journal`.
+
+        Raises
+        ------
+        ProjectError
+            If nothing is corrected, or a journal is damaged.
+        OutputError
+            If the file cannot be written.
+        """
+        path = Path(file).expanduser()
+        with self._turn:
+            if not self.read_only:
+                self.flush()
+            write_export(self._folder, self._state, path)
+        return path
 
     def filled(self) -> list[Region]:
         """Return boxes of the volume outside of which nothing is corrected."""
