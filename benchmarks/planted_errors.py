@@ -171,6 +171,13 @@ def capsules(points, radii, shape, size):
     return signed_distance(pieces, shape, size, reach_um=min(size))[0] <= 0
 
 
+def around(voxels, margin):
+    """Return the slices of the box around the voxels of a mask, that much wider."""
+    where = np.argwhere(voxels)
+    low, high = np.maximum(where.min(0) - margin, 0), where.max(0) + margin + 1
+    return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+
+
 def boxed(kind, added, sides=()):
     where = np.argwhere(added)
     box = Region(as_shape(where.min(0)), as_shape(where.max(0) + 1))
@@ -180,6 +187,7 @@ def boxed(kind, added, sides=()):
 def plant_spurs(found, lines, count, rng):
     size, shape = np.asarray(found.size), found.wrong.shape
     pixel, planted_at = float(size[2]), 0
+    thick_truth = ndimage.binary_dilation(found.truth, EVERYWHERE)
     for _ in range(40 * count):
         if planted_at == count:
             break
@@ -195,10 +203,13 @@ def plant_spurs(found, lines, count, rng):
         points = start + away * np.linspace(0, length, 8)[:, None]
         added = capsules(points, np.full(8, float(rng.uniform(0.7, 1.2)) * pixel), shape, found.size)
         added &= ~found.wrong
-        free = added & ~ndimage.binary_dilation(found.truth, EVERYWHERE)
-        _, pieces = ndimage.label(added, EVERYWHERE)
-        touched, _ = ndimage.label(ndimage.binary_dilation(added, EVERYWHERE) & found.wrong, EVERYWHERE)
-        if pieces != 1 or free.sum() < 0.5 * added.sum() or added.sum() < 6 or touched.max() != 1:
+        if added.sum() < 6:
+            continue
+        near = around(added, 1)
+        here, wrong = added[near], found.wrong[near]
+        _, pieces = ndimage.label(here, EVERYWHERE)
+        _, touched = ndimage.label(ndimage.binary_dilation(here, EVERYWHERE) & wrong, EVERYWHERE)
+        if pieces != 1 or (here & ~thick_truth[near]).sum() < 0.5 * here.sum() or touched != 1:
             continue
         found.errors.append(boxed("spur", added))
         found.wrong |= added
@@ -217,10 +228,12 @@ def plant_pieces(found, count, rng):
         length = float(rng.uniform(0, 14)) * pixel
         points = start + np.vstack([np.zeros(3), np.cumsum(ways, axis=0) * length / 6])
         added = capsules(points, rng.uniform(0.8, 2.0, 7) * pixel, found.wrong.shape, found.size)
+        if added.sum() < 4:
+            continue
+        near = around(added, 2)
         if (
-            added.sum() < 4
-            or (ndimage.binary_dilation(added, EVERYWHERE, 2) & (found.wrong | found.truth)).any()
-        ):
+            ndimage.binary_dilation(added[near], EVERYWHERE, 2) & (found.wrong[near] | found.truth[near])
+        ).any():
             continue
         found.errors.append(boxed("piece", added))
         found.wrong |= added

@@ -10,6 +10,7 @@ from napari_vesselkd.errors import InvalidInputError, RegionError
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.proofreading.tools import VESSEL, ProposalsFound, gap_proposals, walk_gaps
 from napari_vesselkd.proofreading.tools.gap_score import GapFeatures, belief
+from napari_vesselkd.proofreading.tools.gap_search import scene_of
 from napari_vesselkd.proofreading.tools.gaps import gap_candidates, without_conflicts
 from napari_vesselkd.reports import Progress
 from tubes import Counting, picture, tube_mask
@@ -92,9 +93,35 @@ def test_every_feature_is_what_its_name_says():
     assert best.straight == pytest.approx(1) and best.apart == 1
     assert best.voxels == pytest.approx(np.log1p(9), abs=0.2)
     assert best.mean > 0.8 and best.contrast > 0.5 and best.distinct > 1
-    wider = GapFeatures.of([*best.as_array()[:9], 0.0, 0.0, 0.0, 0.0])
-    assert belief(wider, seen=True) < belief(best, seen=True)
-    assert belief(wider, seen=False) == belief(best, seen=False)  # without an image it is not looked at
+    assert best.core == pytest.approx(1, abs=0.1) and best.weakest > 0.8 and best.clear > best.distinct
+    assert best.behind > 2 and best.beyond == pytest.approx(1, abs=0.1)
+    assert best.stub == 0 and best.border < 0.01 and best.radius == pytest.approx(np.log(3), abs=0.2)
+    unseen = GapFeatures.of([*best.as_array()[:12], *np.zeros(9)])
+    assert belief(unseen, seen=True) < belief(best, seen=True)
+    assert belief(unseen, seen=False) == belief(best, seen=False)  # without an image it is not looked at
+
+
+def test_how_like_the_vessel_on_the_other_side_is():
+    truth, mask = broken()
+    half = picture(truth).copy()
+    half[:, :, 60:] = half.min() + (half[:, :, 60:] - half.min()) / 2  # the other side is half as bright
+    found = sorted(one.features.beyond for one in gap_candidates(mask, ONE, image=half))
+    assert found[0] == pytest.approx(0.5, abs=0.1)  # seen from the bright side
+    assert found[-1] == pytest.approx(2, abs=0.2)  # and from the dark one
+
+
+def test_a_stub_that_is_hardly_more_than_a_bump_can_be_one_side_of_a_gap():
+    trunk = tube_mask((31, 70, 120), (15, 12, -9), (15, 12, 129), 5.0)
+    branch = tube_mask(trunk.shape, (15, 12, 60), (15, 80, 60), 2.5)
+    mask = trunk | branch
+    mask[:, 21:30] = False
+    mask[:, 17:21] |= branch[:, 17:21]  # 4 voxels of the branch still stick out of the trunk
+    graph = scene_of(mask, ONE, Region.whole(mask.shape), image=None, probability=None)
+    assert len(graph.stubs) >= 1
+    stubs = [one for one in gap_candidates(mask, ONE, image=picture(trunk | branch)) if one.features.stub]
+    assert stubs
+    (gap,) = gap_proposals(mask, ONE, image=picture(trunk | branch))
+    assert ndimage.label(applied(mask, [gap]), ALL)[1] == 1
 
 
 @pytest.mark.parametrize("block", [(25, 50, 40), (13, 25, 59), (25, 50, 500)])

@@ -52,6 +52,27 @@ def read_evidence(
     return np.asarray(np.mean(found, axis=0), np.float32)
 
 
+def read_sight(
+    image: Source | None,
+    probability: Source | None,
+    box: Region,
+    *,
+    inside: Mask,
+    voxel_size_um: VoxelSize,
+    seeds: Mask,
+) -> tuple[F32, F32]:
+    """Return the evidence as `read_evidence`, and the image on the same scale but not clipped.
+
+    The second is the evidence where there is no image.
+    """
+    evidence = read_evidence(image, probability, box, inside=inside, voxel_size_um=voxel_size_um, seeds=seeds)
+    if image is None:
+        return evidence, evidence
+    sigma = SMOOTHING * min(voxel_size_um) / np.asarray(voxel_size_um)
+    smooth = ndimage.gaussian_filter(read_values(image, box), sigma)
+    return evidence, scaled(smooth, inside, seeds)
+
+
 def local_support(values: F32, part: Mask, inside: Mask) -> float:
     """Return how much a part of a vessel looks like the rest near by, 0 to 1.
 
@@ -81,6 +102,11 @@ def normalised(values: F32, inside: Mask, seeds: Mask) -> F32:
 
     0 everywhere where the two cannot be told apart.
     """
+    return np.asarray(np.clip(scaled(values, inside, seeds), 0, 1), np.float32)
+
+
+def scaled(values: F32, inside: Mask, seeds: Mask) -> F32:
+    """Return `normalised` without clipping."""
     outside = ~ndimage.binary_dilation(inside | seeds)
     if not seeds.any() or not outside.any():
         return np.zeros_like(values)
@@ -88,7 +114,7 @@ def normalised(values: F32, inside: Mask, seeds: Mask) -> F32:
     span = float(values.max()) - float(values.min())
     if abs(high - low) <= LEAST_CONTRAST * span or span == 0:
         return np.zeros_like(values)
-    return np.asarray(np.clip((values - low) / (high - low), 0, 1), np.float32)
+    return np.asarray((values - low) / (high - low), np.float32)
 
 
 def radii_by_evidence(

@@ -3,7 +3,7 @@
 A logistic model: ``p = 1 / (1 + exp(-(w . t + w0)))`` with t the features and their products. The weights
 (`gap_weights`) are fitted by
 ``benchmarks/bench_proofreading_tools.py --fit`` on phantoms with planted gaps, spurs and false pieces, none
-of which the benchmark judges on.
+of which the benchmark judges on; for each right gap there is one whose image is dark, which is wrong.
 """
 
 from __future__ import annotations
@@ -41,12 +41,29 @@ class GapFeatures:
         1 where the two are not connected otherwise.
     straight : float
         Distance of its ends divided by the length of the path across it.
+    stub : float
+        How many of the two sides are hardly more than a bump of a thicker vessel.
+    border : float
+        1 at the border of what is looked at, less by e every two voxels: vessels leave there.
+    radius : float
+        ln of the radius of the end in voxels of the smallest side.
     mean, least : float
         Evidence across the gap: its mean, and its 10th percentile; 0 without image and probability.
     contrast : float
         The mean less that of the surrounding background.
     distinct : float
         ln of 1 + the contrast in units of the noise of the background's evidence, with its sign.
+    core : float
+        Image across the gap within .6 radii of the way, background 0 and the vessel behind the end 1, not
+        clipped: less selected by the cheapest way than `mean`.
+    clear : float
+        As `distinct`, of `core`.
+    weakest : float
+        The least of `core` along the way, over three voxels of it.
+    behind : float
+        ln of 1 + the contrast of the vessel behind the end in units of the noise: false vessels have none.
+    beyond : float
+        Contrast of the vessel on the other side in parts of that behind the end, -1 to 2.
     """
 
     length: float
@@ -58,10 +75,18 @@ class GapFeatures:
     branch: float
     apart: float
     straight: float
+    stub: float
+    border: float
+    radius: float
     mean: float
     least: float
     contrast: float
     distinct: float
+    core: float
+    clear: float
+    weakest: float
+    behind: float
+    beyond: float
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Self:

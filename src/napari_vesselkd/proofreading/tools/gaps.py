@@ -11,36 +11,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
-from scipy.spatial import KDTree
 from skimage.graph import MCP_Geometric
 
-from napari_vesselkd.geometry import Region, VoxelSize, as_shape, checked_voxel_size
+from napari_vesselkd.geometry import Region, VoxelSize, checked_voxel_size
 from napari_vesselkd.proofreading.tools.boxes import (
-    F32,
-    F64,
     I64,
     Mask,
     Source,
-    box_around,
     checked_box,
     checked_sources,
     read_vessel,
 )
 from napari_vesselkd.proofreading.tools.connect import new_tube, path_radii
-from napari_vesselkd.proofreading.tools.ends import End, open_ends
-from napari_vesselkd.proofreading.tools.evidence import read_evidence
+from napari_vesselkd.proofreading.tools.ends import End
+from napari_vesselkd.proofreading.tools.ends import inside as lies_in
+from napari_vesselkd.proofreading.tools.evidence import read_evidence, read_sight
+from napari_vesselkd.proofreading.tools.gap_features import Sight, seen_features, shape_features
 from napari_vesselkd.proofreading.tools.gap_score import GapFeatures, belief
+from napari_vesselkd.proofreading.tools.gap_search import (
+    Scene,
+    axis_behind,
+    box_of,
+    reach_of,
+    scene_of,
+    targets_of,
+)
 from napari_vesselkd.proofreading.tools.paths import path_length, runs_outside, travel_cost
 from napari_vesselkd.proofreading.tools.proposal import VESSEL, Proposal, as_points, proposal
-from napari_vesselkd.proofreading.tools.skeleton import SkeletonGraph, skeleton_graph
 
-REACH = 14.0  # radii of the end, between the ends of two skeletons; thinning has taken a radius off each
-LEAST_REACH = 18  # voxels
-FRONT = 0.2  # cosine of the widest angle between an end and the way to its target
-BESIDE = 2.5  # how much longer the way along the vessel must be than the gap
-SIDES = 4  # so many sides of vessels are tried for an end
-LEAST_SCORE = 0.5
+LEAST_SCORE = 0.7  # 91 % right on phantoms that the weights were not fitted on
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,20 +67,6 @@ class Gap:
     box: Region
     features: GapFeatures
     score: float
-
-
-@dataclass(frozen=True, eq=False)
-class _Scene:
-    """What the gaps of a region are looked for in; boxes are in voxels of the region."""
-
-    inside: Mask
-    graph: SkeletonGraph
-    ends: dict[int, End]
-    region: Region
-    image: Source | None
-    probability: Source | None
-    size: VoxelSize
-    tree: KDTree
 
 
 def gap_proposals(
@@ -148,17 +133,14 @@ def gap_candidates(
     looked = checked_box((region or Region.whole(shape)).checked(shape))
     size = checked_voxel_size(voxel_size_um)
     inside = read_vessel(vessel, looked)
-    graph = skeleton_graph(inside, size)
-    if not len(graph):
-        return []
+    scene = scene_of(inside, size, looked, image=image, probability=probability)
     begin = (core or looked).relative_to(looked.start)
-    ends = {end.node: end for end in open_ends(graph, as_shape(inside.shape))}
-    scene = _Scene(inside, graph, ends, looked, image, probability, size, KDTree(graph.places_um))
-    found: list[Gap] = []
-    for end in ends.values():
-        if all(a <= v < b for a, v, b in zip(begin.start, end.voxel, begin.stop, strict=True)):
-            found += _across(scene, end, most_um)
-    return found
+    return [
+        gap
+        for end in (*scene.ends.values(), *scene.stubs.values())
+        if lies_in(end, begin)
+        for gap in _across(scene, end, most_um)
+    ]
 
 
 def without_conflicts(gaps: Sequence[Gap], voxel_size_um: VoxelSize) -> list[Gap]:
@@ -181,146 +163,58 @@ def _same_gap(one: Gap, other: Gap, size: VoxelSize) -> bool:
     return bool(min(apart) <= near)
 
 
-def _across(scene: _Scene, end: End, most_um: float | None) -> list[Gap]:
+def _across(scene: Scene, end: End, most_um: float | None) -> list[Gap]:
     """Return the gaps from one end to its targets."""
-    reach = max(REACH * end.radius_um, LEAST_REACH * min(scene.size))
-    reach = reach if most_um is None else min(reach, most_um)
-    targets = _targets(scene, end, reach)
+    reach = reach_of(scene, end, most_um)
+    targets = targets_of(scene, end, reach)
     if not targets:
         return []
-    nodes = scene.graph.nodes[[end.node, *targets]]
-    box = box_around(nodes, max(0.35 * reach, 4 * min(scene.size)), as_shape(scene.inside.shape), scene.size)
-    inside = scene.inside[box.slices]
-    evidence = read_evidence(
-        scene.image,
-        scene.probability,
-        box.shifted(scene.region.start),
-        inside=inside,
-        voxel_size_um=scene.size,
-        seeds=_axis(scene, end, box),
-    )
-    graph = MCP_Geometric(travel_cost(evidence, inside), sampling=scene.size)
+    box = box_of(scene, end, targets, reach)
+    sight = _sight(scene, end, box)
+    graph = MCP_Geometric(travel_cost(sight.evidence, sight.inside), sampling=scene.size)
     low = np.asarray(box.start)
     stops = [tuple(scene.graph.nodes[target] - low) for target in targets]
     graph.find_costs([tuple(scene.graph.nodes[end.node] - low)], stops)
     found = []
     for target, stop in zip(targets, stops, strict=True):
-        way = np.asarray(graph.traceback(stop), np.int64)
-        gap = _measured(scene, end, target, way, inside=inside, evidence=evidence, box=box)
+        gap = _measured(scene, end, target, np.asarray(graph.traceback(stop), np.int64), sight)
         if gap is not None:
             found.append(gap)
     return found
 
 
-def _axis(scene: _Scene, end: End, box: Region) -> Mask:
-    """Return the axis of the vessel near its end, in `box`: what lies beyond should look alike."""
-    places = scene.graph.places_um
-    near = [
-        node
-        for node in end.branch[:-1] or end.branch
-        if np.linalg.norm(places[node] - places[end.node]) <= 4 * end.radius_um + 4 * max(scene.size)
-    ]
-    nodes = scene.graph.nodes[near] - np.asarray(box.start)
-    nodes = nodes[((nodes >= 0) & (nodes < np.asarray(box.shape))).all(axis=1)]
-    mask = np.zeros(box.shape, bool)
-    mask[tuple(nodes.T)] = True
-    return mask & scene.inside[box.slices]
+def _sight(scene: Scene, end: End, box: Region) -> Sight:
+    """Return what is seen around an end."""
+    inside = scene.inside[box.slices]
+    behind = axis_behind(scene, end, box)
+    evidence, shown = read_sight(
+        scene.image,
+        scene.probability,
+        box.shifted(scene.region.start),
+        inside=inside,
+        voxel_size_um=scene.size,
+        seeds=behind,
+    )
+    return Sight(box, inside, evidence, shown, behind)
 
 
-def _targets(scene: _Scene, end: End, reach: float) -> list[int]:
-    """Return the nodes that a vessel may go on to: ends within reach, the nearest node of other branches.
-
-    Nodes behind the end, and those that it is connected to by a way hardly longer than the gap, are none.
-    """
-    graph, here = scene.graph, scene.graph.places_um[end.node]
-    near = np.asarray(scene.tree.query_ball_point(here, reach), np.int64)
-    way = graph.places_um[near] - here
-    distance = np.linalg.norm(way, axis=1)
-    along = graph.near(end.node, BESIDE * reach)[near]
-    ahead = way @ end.direction >= FRONT * distance if end.direction.any() else distance > 0
-    free = (distance > 0) & (along > np.maximum(BESIDE * distance, 4 * end.radius_um))
-    ends = np.array([node in scene.ends for node in near.tolist()], bool)
-    wall = np.maximum(distance - graph.radius_um[near], 0.0)
-    chosen = free & ahead & ~ends
-    facing = np.divide(way @ end.direction, distance, where=distance > 0, out=np.ones_like(wall))
-    sides, cost = near[chosen], (wall * (2 - facing))[chosen]
-    nearest: dict[int, int] = {}
-    for node in sides[np.argsort(cost, kind="stable")].tolist():
-        nearest.setdefault(int(graph.branches[node]), node)
-    others = near[free & ends & (ahead | (distance < 3 * end.radius_um))].tolist()
-    return [*others, *list(nearest.values())[:SIDES]]
-
-
-def _measured(
-    scene: _Scene, end: End, target: int, way: I64, *, inside: Mask, evidence: F32, box: Region
-) -> Gap | None:
+def _measured(scene: Scene, end: End, target: int, way: I64, sight: Sight) -> Gap | None:
     """Return the gap on a way, with its features; None where the way takes another vessel or no gap."""
-    runs = runs_outside(way, inside)
+    runs = runs_outside(way, sight.inside)
     if len(runs) != 1:
         return None
     first, last = runs[0]
     size = np.asarray(scene.size)
     path = way[max(first - 1, 0) : last + 2]
-    start, stop = path[0] * size, path[-1] * size
-    away = float(np.linalg.norm(start - (scene.graph.nodes[end.node] - np.asarray(box.start)) * size))
-    if away > 2.5 * end.radius_um + 2 * max(size):
+    start = scene.graph.nodes[end.node] - np.asarray(sight.box.start)
+    away = float(np.linalg.norm((path[0] - start) * size))
+    if away > 2.5 * end.radius_um + 2 * max(size) or (path[0] == path[-1]).all():
         return None
-    other = scene.ends.get(target)
-    chord = stop - start
-    length, straight = path_length(path, scene.size), float(np.linalg.norm(chord))
-    if straight == 0:
-        return None
-    features = _features(
-        scene, end, target, other=other, chord=chord / straight, length=length, straight=straight / length
-    )
-    seen = evidence_of(way[first : last + 1], inside, evidence, radius_um=end.radius_um, size=scene.size)
-    complete = GapFeatures.of((*features, *seen))
-    score = belief(complete, seen=scene.image is not None or scene.probability is not None)
-    return Gap(end, other, target, path, box, complete, score)
-
-
-def _features(
-    scene: _Scene, end: End, target: int, *, other: End | None, chord: F64, length: float, straight: float
-) -> tuple[float, ...]:
-    """Return the features of the shape of a gap, as `GapFeatures` has them first."""
-    radius = float(scene.graph.radius_um[target]) if other is None else other.radius_um
-    radius = max(radius, min(scene.size) / 2)
-    mean = end.radius_um if other is None else (end.radius_um + radius) / 2
-    calibre = np.log(end.radius_um / radius)
-    branch = end.length_um / end.radius_um
-    if other is not None:
-        branch = min(branch, other.length_um / other.radius_um)
-    return (
-        float(np.log(max(length / mean, 0.1))),
-        float(np.log1p(length / min(scene.size))),
-        float(end.direction @ chord),
-        0.0 if other is None else float(-other.direction @ chord),
-        float(other is None),
-        float(max(calibre, 0) if other is None else abs(calibre)),
-        float(min(np.log1p(branch), 3.0)),
-        float(scene.graph.pieces[target] != end.piece),
-        straight,
-    )
-
-
-def evidence_of(
-    path: I64, inside: Mask, evidence: F32, *, radius_um: float, size: VoxelSize
-) -> tuple[float, float, float, float]:
-    """Return the mean evidence on a path (N, 3), its 10th percentile, the mean less that around, how sure."""
-    on_path = evidence[tuple(path.T)]
-    mean, least = float(on_path.mean()), float(np.percentile(on_path, 10))
-    margin = [int(np.ceil(4 * radius_um / one)) + 2 for one in size]
-    low = np.maximum(path.min(axis=0) - margin, 0)
-    high = np.minimum(path.max(axis=0) + margin + 1, inside.shape)
-    part = Region(as_shape(low.tolist()), as_shape(high.tolist())).slices
-    off = np.ones(inside[part].shape, bool)
-    off[tuple((path - low).T)] = False
-    distance = ndimage.distance_transform_edt(off, sampling=size)
-    ring = (distance > 2 * radius_um) & (distance < 4 * radius_um + max(size)) & ~inside[part]
-    around = evidence[part][ring] if ring.any() else np.zeros(1, np.float32)
-    above = mean - float(around.mean())
-    noise = max(float(around.std()), 0.02) / np.sqrt(max(len(path) / 2, 1))
-    return mean, least, above, float(np.sign(above) * np.log1p(abs(above) / noise))
+    shape = shape_features(scene, end, target, path)
+    seen = seen_features(scene, end, target, way[first : last + 1], sight)
+    features = GapFeatures.of((*shape, *seen))
+    score = belief(features, seen=scene.image is not None or scene.probability is not None)
+    return Gap(end, scene.end(target), target, path, sight.box, features, score)
 
 
 def _proposed(
