@@ -217,7 +217,7 @@ def test_an_image_of_one_slice(viewer, dock, qtbot, tmp_path):
     painter = Painter(viewer, dock, qtbot, tmp_path / "flat.vesselkd")
     painter.open_project()
     painter.paint_anywhere()
-    assert painter.layer.ndim == 2
+    assert painter.layer.ndim == painter.session.layer.ndim
     painter.stroke((30, 10), (30, 50))
     painter.settle()
     assert (painter.corrections()[0, 30, 12:48] == 2).all()

@@ -35,7 +35,8 @@ from napari_vesselkd.labels.sparse import CHUNK, SparseVoxels
 from napari_vesselkd.volume import output_errors
 
 __all__ = [
-    "BACKGROUND", "SHEET", "UNLABELLED", "VESSEL", "BlockEdit", "changed_box", "follow_again", "replay",
+    "BACKGROUND", "SHEET", "UNLABELLED", "VESSEL", "BlockEdit", "begin_again", "changed_box",
+    "follow_again", "replay",
 ]  # fmt: skip
 
 
@@ -296,6 +297,22 @@ class BlockEdit:
     def _unpaint(self, undone: list[Any]) -> None:
         self._state.undo()
         self._state.undone[:] = undone
+
+
+def begin_again(path: Path, *, number: int, region: Region, identity: Mapping[str, str]) -> None:
+    """Give a journal that has lost its beginning a new one, where that needs no voxels: the sheet's.
+
+    The damaged file is kept under another name. A journal that begins as it should is left as it is.
+    """
+    records = Journal.read(path)[0]
+    if records and records[0].get("kind") == "begin":
+        return
+    first = {"kind": "begin", "number": number, "region": _bounds(region), "format": FORMAT, "axis": None}
+    aside = path.with_name(path.name + ".part")
+    with output_errors(path):
+        aside.write_bytes(b"".join(encoded(one) for one in ({**first, **identity}, *records)))
+        path.replace(path.with_name(path.name + ".broken"))
+        aside.replace(path)
 
 
 def _dense(voxels: Voxels | SparseVoxels) -> Voxels:

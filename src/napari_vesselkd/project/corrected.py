@@ -16,7 +16,7 @@ import numpy.typing as npt
 from napari_vesselkd.errors import CorruptSourceError, OutputBusyError, OutputError
 from napari_vesselkd.geometry import Region, as_shape
 from napari_vesselkd.labels import BlockEdit, Journal, LabelStore, RunRecord
-from napari_vesselkd.labels.edits import SHEET, changed_box
+from napari_vesselkd.labels.edits import SHEET, begin_again, changed_box
 from napari_vesselkd.labels.sparse import CHUNK
 from napari_vesselkd.project import opening
 from napari_vesselkd.project.beneath import Beneath
@@ -29,7 +29,7 @@ from napari_vesselkd.project.corrections import (
     withdrawn,
 )
 from napari_vesselkd.project.held import Held
-from napari_vesselkd.project.operations import Operations
+from napari_vesselkd.project.operations import STATE, Operations
 from napari_vesselkd.project.state import Entry, bounds
 from napari_vesselkd.volume import claim_output
 
@@ -48,6 +48,10 @@ class Corrected(Held):
         self._remembered: Remembered = {}
         self._operations = Operations()
         self._read_history()
+        for number in sorted(self._operations.odd):
+            name = {STATE: "The project's journal", SHEET: "The journal of what was painted anywhere"}
+            said = name.get(number, f"The journal of block {number}")
+            self.notices += (f"{said} has a record that makes no sense: it is not in the history",)
 
     def _read_history(self) -> None:
         """Fold all journals again."""
@@ -177,6 +181,7 @@ class Corrected(Held):
             if edit is None or edit.closed:
                 path, whole = self._folder.edits_of(SHEET), Region.whole(self._folder.image.shape)
                 if path.is_file():
+                    begin_again(path, number=SHEET, region=whole, identity=self._folder.identity)
                     edit = BlockEdit.open(path, self._folder.identity, self._operations)
                 else:
                     self._folder.edits.mkdir(exist_ok=True)

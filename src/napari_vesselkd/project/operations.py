@@ -147,6 +147,8 @@ class Operations(Ledger):
     ----------
     sheet_boxes : list of (int, list of Region)
         Boxes of the sheet that changed, with the number of the change.
+    odd : set of int
+        Journals with a record that makes no sense; it is not in the history. STATE is the project's own.
     """
 
     def __init__(self) -> None:
@@ -159,16 +161,20 @@ class Operations(Ledger):
         self._of_seq: dict[int, Done] = {}
         self._done: list[Done] = []
         self._undone: list[Done] = []
+        self.odd: set[int] = set()
         self.sheet_boxes: list[tuple[int, list[Region]]] = []
 
     def fold(self, journals: Mapping[int, list[dict[str, Any]]], events: Iterable[dict[str, Any]]) -> None:
         """Take in all journals of blocks, by number, and the events of the project; nothing else is known."""
-        records = [(int(one.get("seq", 0)), number, one) for number in journals for one in journals[number]]
-        records += [(int(one.get("seq", 0)), STATE, one) for one in events]
+        records = [(_seq(one), number, one) for number in journals for one in journals[number]]
+        records += [(_seq(one), STATE, one) for one in events]
         with self.turn:
             self._forget()
             for _, number, record in sorted(records, key=lambda one: one[0]):
-                self.told(number, record)
+                try:
+                    self.told(number, record)
+                except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+                    self.odd.add(number)
 
     @property
     def operations(self) -> tuple[Operation, ...]:
@@ -271,6 +277,11 @@ def decision(does: str, before: Entry, after: Entry) -> dict[str, Any]:
 def in_block(box: Region, region: Region) -> Region:
     """Return a box of the volume in voxels of the block of `region`."""
     return box.relative_to(region.start)
+
+
+def _seq(record: Mapping[str, Any]) -> int:
+    seq = record.get("seq", 0)
+    return seq if isinstance(seq, int) else 0
 
 
 def _in_volume(box: Region, region: Region, axis: int | None) -> Region:
