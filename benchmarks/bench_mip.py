@@ -26,7 +26,6 @@ from napari_vesselkd.measure import evaluate
 from napari_vesselkd.models import statistics_of
 from napari_vesselkd.phantoms import PhantomConfig, make_phantom
 from napari_vesselkd.projections.rays import RayLabels
-from napari_vesselkd.proofreading.mip_annotation import back_project
 from napari_vesselkd.training.crops import Crop, write_crop
 from napari_vesselkd.training.dataset import CONTEXT, Dataset
 from napari_vesselkd.training.finetune import FinetuneConfig, FinetuneFinished, finetune
@@ -39,14 +38,14 @@ BLOCK = Region((0, 16, 16), (64, 80, 80))
 THICK = 32
 DOMAIN = {"cells": 200, "cell_light": 2.5}
 TESTED = 3
-ARMS = {  # axes painted, weight of the depth; None: voxel labels
-    "voxels": (None, 0.0),
-    "1": ((0,), 1.0),
-    "2": ((0, 1), 1.0),
-    "3": ((0, 1, 2), 1.0),
-    "1, no depth": ((0,), 0.0),
-    "3, no depth": ((0, 1, 2), 0.0),
-    "1, back-projected": ((0,), 0.0),
+ARMS = {  # axes painted (none: voxel labels), weights of projection and depth
+    "voxels": ((), 0.0, 1.0),
+    "1": ((0,), 0.1, 1.0),
+    "2": ((0, 1), 0.1, 1.0),
+    "3": ((0, 1, 2), 0.1, 1.0),
+    "1, projection alone": ((0,), 1.0, 0.0),
+    "1, depth alone": ((0,), 0.0, 1.0),
+    "3, projection alone": ((0, 1, 2), 1.0, 0.0),
 }
 
 
@@ -104,18 +103,9 @@ def label_crop(volume, label, window):
     )
 
 
-def back_projected(volume, all_painted):
-    label = np.zeros(BLOCK.shape, np.uint8)
-    for one in all_painted:
-        region = one.labels.region
-        said = back_project(one.labels, volume.read(region), volume.voxel_size_um, one.window)
-        label[region.relative_to(BLOCK.start).slices] = said.voxels
-    return label
-
-
 def dataset_of(folder, arm, seeds, parent):
     """Write what one arm learns from; the blocks are the same for all."""
-    axes, _ = ARMS[arm]
+    axes, _, _ = ARMS[arm]
     training, mips, statistics = [], [], {}
     folder.mkdir(parents=True, exist_ok=True)
     for seed in seeds:
@@ -124,10 +114,8 @@ def dataset_of(folder, arm, seeds, parent):
         model = parent.load()
         calibrate(model, volume, window, stride=as_shape(model.total_stride), padding="reflect")
         statistics[volume.signature()] = statistics_of(model)
-        if axes is None or "back" in arm:
+        if not axes:
             label = truth[BLOCK.slices].astype(np.uint8) + 1
-            if axes is not None:
-                label = back_projected(volume, paint(volume, truth, axes))
             training.append(f"train-{seed}.npz")
             write_crop(folder / training[-1], label_crop(volume, label, pair))
             continue
@@ -160,7 +148,8 @@ def run_arm(out, arm, seed, args, parent):
         steps=args.steps,
         phantoms=0,
         phantom_share=0.0,
-        depth=ARMS[arm][1],
+        projection=ARMS[arm][1],
+        depth=ARMS[arm][2],
         seed=seed,
         threads=1,
         device="cpu",

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from napari_vesselkd.checkpoints import load_checkpoint
+from napari_vesselkd.cli.settings import build_config
 from napari_vesselkd.errors import InvalidInputError, ProjectError
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.learning import check, learn
@@ -104,3 +105,10 @@ def test_asking_for_projections_where_there_are_none_says_so(path, phantom, tmp_
         check(path, tmp_path / "run-001", config)
     with pytest.raises(InvalidInputError, match="nothing of that name"):
         FinetuneConfig(learn_from="pictures")
+
+
+def test_the_command_line_chooses_too():
+    chosen = build_config(FinetuneConfig, "finetune", None, ["learn_from=mips", "projection=0.3", "depth=0"])
+    assert (chosen.learn_from, chosen.projection, chosen.depth) == ("mips", 0.3, 0.0)
+    with pytest.raises(InvalidInputError, match="Nothing of a painted projection counts"):
+        FinetuneConfig(projection=0.0, depth=0.0)

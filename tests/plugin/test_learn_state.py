@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_vesselkd.plugin.goals import LearnForm, arguments
+from napari_vesselkd.plugin.goals import Goal, LearnForm, arguments
 from napari_vesselkd.plugin.job_events import JobView
 from napari_vesselkd.plugin.job_stages import FINETUNE, StageView, Validated
 from napari_vesselkd.plugin.learn_state import SECONDS_PER_STEP, Lesson, describe_time, draw_learn
@@ -159,3 +159,13 @@ def test_the_form_begins_with_the_defaults_of_the_training():
 
     form, config = LearnForm(), FinetuneConfig()
     assert (form.steps, form.phantom_share) == (config.steps, config.phantom_share)
+
+
+def test_painted_projections_are_counted_and_enough_for_fine_tuning():
+    only = Lesson(path=PROJECT, mips=2, mip_vessel=1500)
+    assert draw(only).lesson == "2 painted projections with 1.5 k pixels of vessel; none is held out yet."
+    assert draw(only).start.enabled
+    taught = draw(only, form=LearnForm(goal=Goal.TEACH, preset="quick"))
+    assert not taught.start.enabled and "Projections alone" in taught.reason
+    both = draw(Lesson(PROJECT, training=1, vessel=10, background=20, mips=1, mip_vessel=5)).lesson
+    assert "1 accepted block with 10 vessel" in both and "1 painted projection with 5 pixels" in both

@@ -11,7 +11,7 @@ from napari_vesselkd.training.mip_losses import MipLossConfig, mip_terms, projec
 from napari_vesselkd.training.mip_patches import MipBatch, RayTarget
 from napari_vesselkd.training.patches import Batch
 
-CROSS_ENTROPY = MipLossConfig(LossConfig(dice=0.0, cross_entropy=1.0), depth=0.0)
+CROSS_ENTROPY = MipLossConfig(LossConfig(dice=0.0, cross_entropy=1.0), projection=1.0, depth=0.0)
 
 
 def target(axis, plane, start=0, stop=4, entry=0):
@@ -56,7 +56,7 @@ def test_a_vessel_and_a_background_ray_by_hand():
 def test_dice_on_the_projection_by_hand():
     logits = torch.full((1, 1, 4, 1, 2), -30.0)
     logits[0, 0, 2, 0] = torch.tensor([30.0, 30.0])
-    only_dice = MipLossConfig(LossConfig(dice=1.0, cross_entropy=0.0), depth=0.0)
+    only_dice = MipLossConfig(LossConfig(dice=1.0, cross_entropy=0.0), projection=1.0, depth=0.0)
     found = mip_terms(logits, batch(logits, target(0, [[[2, 1]]])), only_dice)["MIP Dice"]
     assert found.item() == pytest.approx(1 - 2 / 3, abs=1e-4)  # two rays predicted, one is vessel
 

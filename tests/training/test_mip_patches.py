@@ -8,7 +8,6 @@ from napari_vesselkd.geometry import Region
 from napari_vesselkd.projections.rays import RayLabels
 from napari_vesselkd.training.augment import AugmentConfig, draw_symmetry
 from napari_vesselkd.training.mip_crops import (
-    flattened,
     mip_crops,
     painted,
     read_mip_crop,
@@ -170,14 +169,6 @@ def test_rays_through_held_out_blocks_are_not_learned_from(volume):
     held_out = [Region((12, 0, 0), (30, 10, 56)), Region((20, 0, 0), (30, 48, 56))]
     plane = without(labels, held_out).plane
     assert not plane[0, :10].any() and plane[0, 10:].all()  # the second block lies behind the slab
-
-
-def test_the_flat_volume_of_a_piece_is_what_was_painted(volume, truth):
-    (piece,) = mip_crops(volume, (0.0, 1000.0), [paint(volume, truth, slab(0, 4, 14), 0)], CONTEXT)
-    probability = truth[piece.crop.region.slices].astype(np.float32)
-    flat, found = flattened(piece, probability)
-    assert flat.image.shape == flat.label.shape == found.shape == (1, 48, 56)
-    np.testing.assert_array_equal(found > 0, flat.label == 2)
 
 
 def test_an_axis_is_found_again_after_any_symmetry():

@@ -45,6 +45,10 @@ class Lesson:
         Accepted blocks to learn from, and to compare on.
     vessel, background : int
         Labelled voxels of the training blocks.
+    mips : int
+        Accepted painted projections to learn from.
+    mip_vessel : int
+        Pixels of vessel on them.
     current : str
         Name of the project's checkpoint, "auto" before any promotion.
     """
@@ -55,6 +59,8 @@ class Lesson:
     held_out: int = 0
     vessel: int = 0
     background: int = 0
+    mips: int = 0
+    mip_vessel: int = 0
     current: str = "auto"
 
 
@@ -203,11 +209,15 @@ def why_not_learn(lesson: Lesson, job: JobView | None, form: LearnForm, offer: O
     if job is not None and job.active:
         return "This project is learning already"
     problem = offer.problem if form.staged else ""
-    return problem if form.goal is Goal.PRETRAIN else _why_no_labels(lesson) or problem
+    return problem if form.goal is Goal.PRETRAIN else _why_no_labels(lesson, form) or problem
 
 
-def _why_no_labels(lesson: Lesson) -> str:
-    """Return why the accepted blocks do not do; empty where they do."""
+def _why_no_labels(lesson: Lesson, form: LearnForm) -> str:
+    """Return why what is accepted does not do; empty where it does. Stages of VpbSD need voxel labels."""
+    if not form.staged and lesson.mip_vessel:
+        return ""
+    if lesson.training == 0 and lesson.mips and form.staged:
+        return "Projections alone teach no new student: accept a block on the Correct tab"
     if lesson.training == 0 and lesson.held_out:
         return "All accepted blocks are held out for the comparison: accept one more on the Correct tab"
     if lesson.training == 0:
@@ -218,15 +228,22 @@ def _why_no_labels(lesson: Lesson) -> str:
 
 
 def describe_lesson(lesson: Lesson) -> str:
-    """Return how many blocks there are to learn from, their labelled voxels, and what is held out."""
-    if lesson.path is None or lesson.training + lesson.held_out == 0:
+    """Return how many blocks and projections there are to learn from, and what is held out."""
+    if lesson.path is None or lesson.training + lesson.held_out + lesson.mips == 0:
         return ""
     vessel, background = (describe_count(count).rstrip() for count in (lesson.vessel, lesson.background))
     held = (
         f"{lesson.held_out} more held out for the comparison" if lesson.held_out else "none is held out yet"
     )
-    blocks = f"{lesson.training} accepted block{'s' if lesson.training != 1 else ''}"
-    return f"{blocks} with {vessel} vessel and {background} background voxels; {held}."
+    parts = []
+    if lesson.training or not lesson.mips:
+        blocks = f"{lesson.training} accepted block{'s' if lesson.training != 1 else ''}"
+        parts.append(f"{blocks} with {vessel} vessel and {background} background voxels")
+    if lesson.mips:
+        pixels = describe_count(lesson.mip_vessel).rstrip()
+        many = "s" if lesson.mips != 1 else ""
+        parts.append(f"{lesson.mips} painted projection{many} with {pixels} pixels of vessel")
+    return f"{'; '.join(parts)}; {held}."
 
 
 def describe_time(steps: int, measured: float | None) -> str:
@@ -252,7 +269,7 @@ def _parent(lesson: Lesson) -> str:
 
 def _hint(lesson: Lesson) -> str:
     if lesson.path is None or lesson.training == 0 or lesson.held_out:
-        return ""
+        return ""  # projections are never held out
     return "One of your next accepted blocks will be held out; until then nothing can be compared."
 
 

@@ -75,7 +75,7 @@ class LearnTab(QWidget):
         project = self._session.project
         if project is None:
             return Lesson(locked=self._session.why_not_edit)
-        training = project.training_blocks
+        training, mips = project.training_blocks, project.training_mips
         return Lesson(
             path=project.path,
             locked=self._session.why_not_edit,
@@ -83,6 +83,8 @@ class LearnTab(QWidget):
             held_out=len(project.held_out_blocks),
             vessel=sum(block.vessel for block in training),
             background=sum(block.background for block in training),
+            mips=len(mips),
+            mip_vessel=sum(block.vessel for block in mips),
             current=project.current,
         )
 

@@ -27,7 +27,7 @@ from napari_vesselkd.models import statistics_of
 from napari_vesselkd.project import Project, ReviewBlock
 from napari_vesselkd.reports import Progress, Report
 from napari_vesselkd.training.crops import BACKGROUND, FOREGROUND, Crop, write_crop
-from napari_vesselkd.training.material import LearnFrom, material_of
+from napari_vesselkd.training.material import material_of
 from napari_vesselkd.training.mip_crops import MipCrop, mip_crops, write_mip_crop
 from napari_vesselkd.volume import Volume, measure_intensity_window, open_volume, output_errors
 
@@ -136,7 +136,7 @@ def copy_dataset(
     parent: Feeding,
     *,
     held_out_group: str = "",
-    learn_from: LearnFrom = "blocks",
+    learn_from: str = "blocks",
 ) -> Iterator[Report]:
     """Copy what `source` has to learn from into `folder`, with the statistics that `parent` finds there.
 
@@ -174,7 +174,7 @@ def copy_dataset(
         writer.finish()
 
 
-def check_source(source: str | Path, *, held_out_group: str = "", learn_from: LearnFrom = "blocks") -> None:
+def check_source(source: str | Path, *, held_out_group: str = "", learn_from: str = "blocks") -> None:
     """Raise what `copy_dataset` would raise, as far as that can be known without reading voxels."""
     if str(source).rstrip("/\\").endswith(".vesselkd"):
         with Project.open(source, write=False) as project:
@@ -197,9 +197,7 @@ def _check_group(rows: Sequence[dict[str, str]], held_out_group: str) -> None:
         )
 
 
-def _copy_project(
-    project: Project, writer: _Writer, parent: Feeding, learn_from: LearnFrom
-) -> Iterator[Report]:
+def _copy_project(project: Project, writer: _Writer, parent: Feeding, learn_from: str) -> Iterator[Report]:
     material = material_of(project, learn_from)
     blocks, held_out = material.blocks, project.held_out_blocks
     began, total = monotonic(), len(blocks) + len(held_out) + len(material.mips)

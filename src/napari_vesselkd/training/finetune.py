@@ -33,8 +33,7 @@ from napari_vesselkd.training.crops import Crop, CropPatches, MixedPatches, read
 from napari_vesselkd.training.dataset import Dataset
 from napari_vesselkd.training.fit import BatchOf, FitConfig, fit
 from napari_vesselkd.training.losses import LossConfig, segmentation_terms
-from napari_vesselkd.training.material import CHOICES, LearnFrom
-from napari_vesselkd.training.mip_crops import flattened, read_mip_crop
+from napari_vesselkd.training.material import CHOICES
 from napari_vesselkd.training.mip_losses import MipLossConfig, mip_terms
 from napari_vesselkd.training.mip_patches import MipBatch, MipPatches
 from napari_vesselkd.training.patches import Batch, PatchConfig, PhantomPatches, fill_pool
@@ -62,8 +61,9 @@ class FinetuneConfig:
         Share of the batches that are phantoms, 0..1.
     skeleton_recall : float
         Weight of the centrelines in the loss, see `LossConfig`.
-    depth : float
-        Weight of what painted projections say of voxels, see `MipLossConfig`.
+    projection, depth : float
+        Weights of painted projections in the loss: of the projected prediction, and of what they say of
+        voxels; see `MipLossConfig`.
     validate_every : int
         Steps between two looks at the held-out blocks.
     held_out_group : str
@@ -90,10 +90,11 @@ class FinetuneConfig:
     phantoms: int = 24
     phantom_share: float = 0.25
     skeleton_recall: float = 1.0
+    projection: float = 0.1
     depth: float = 1.0
     validate_every: int = 50
     held_out_group: str = ""
-    learn_from: LearnFrom = "all"
+    learn_from: str = "all"
     seed: int = 0
     device: str = "auto"
     threads: int | None = None
@@ -106,7 +107,12 @@ class FinetuneConfig:
             raise InvalidInputError(
                 "The share of phantoms is out of range", value=self.phantom_share, limit="0 to below 1"
             )
-        for what, weight in (("centrelines", self.skeleton_recall), ("depth", self.depth)):
+        weights = (
+            ("centrelines", self.skeleton_recall),
+            ("projection", self.projection),
+            ("depth", self.depth),
+        )
+        for what, weight in weights:
             if not weight >= 0:
                 raise InvalidInputError(
                     f"The weight of the {what} is negative", value=weight, limit="0 or more"
@@ -116,6 +122,10 @@ class FinetuneConfig:
                 "There is nothing of that name to learn from",
                 value=self.learn_from,
                 limit=", ".join(CHOICES),
+            )
+        if not self.projection + self.depth:
+            raise InvalidInputError(
+                "Nothing of a painted projection counts", value="projection 0, depth 0", limit="one above 0"
             )
         if self.name is not None:
             check_name(self.name)
@@ -227,6 +237,7 @@ def _train(
     original = statistics_of(model)
     crops = [read_crop(file) for file in dataset.files(held_out=True)]
     weights = LossConfig(skeleton_recall=config.skeleton_recall)
+    painted = MipLossConfig(weights, config.projection, config.depth)
 
     def terms_of(net: nn.Module, batch: Batch | MipBatch, _step: int) -> dict[str, Tensor]:
         if batch.statistics is None:
@@ -234,7 +245,7 @@ def _train(
         else:
             set_statistics(net, statistics[batch.statistics])
         if isinstance(batch, MipBatch):
-            return mip_terms(net(batch.image), batch, MipLossConfig(weights, config.depth))
+            return mip_terms(net(batch.image), batch, painted)
         return segmentation_terms(net(batch.image), batch, weights)
 
     state = run / "state.safetensors"
@@ -302,13 +313,8 @@ def phantom_folder(recipe: Recipe) -> Path:
 
 def _card(dataset: Dataset, parent: Checkpoint, model: nn.Module) -> CheckpointCard:
     """Return the parent's card with what is new; each volume gets its own threshold."""
-    crops = [read_crop(file) for file in dataset.files()]
+    crops = [read_crop(file) for file in (*dataset.files(), *dataset.mip_files())]
     found = [_predict(model, crop, dataset) for crop in crops]
-    for file in dataset.mip_files():
-        piece = read_mip_crop(file)
-        flat = flattened(piece, _predict(model, piece.crop, dataset))
-        crops.append(flat[0])
-        found.append(flat[1])
     volumes = dict(parent.card.volumes)
     for signature, statistics in dataset.statistics.items():
         mine = [index for index, crop in enumerate(crops) if crop.volume == signature]

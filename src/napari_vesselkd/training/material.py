@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from napari_vesselkd.errors import InvalidInputError, ProjectError
 from napari_vesselkd.project import Project, ReviewBlock
@@ -11,8 +10,7 @@ from napari_vesselkd.projections.rays import RayLabels
 from napari_vesselkd.training.mip_crops import Painted, painted, without
 from napari_vesselkd.volume import Volume
 
-LearnFrom = Literal["all", "blocks", "mips"]
-CHOICES: tuple[LearnFrom, ...] = ("all", "blocks", "mips")
+CHOICES = ("all", "blocks", "mips")
 REMEDIES = {
     "vessel": "Accept a block or a projection that has vessels",
     "background": "Label some background too; predictions start with it",
@@ -46,7 +44,7 @@ class Material:
         return found
 
 
-def material_of(project: Project, learn_from: LearnFrom = "all") -> Material:
+def material_of(project: Project, learn_from: str = "all") -> Material:
     """Return what `project` has to learn from.
 
     Raises

@@ -11,7 +11,7 @@ its axis collapsed to 1, uint8 0 unlabelled, 1 background, 2 vessel.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -131,21 +131,6 @@ def mip_crops(
                 place.start,
             )
             yield MipCrop(crop, tuple(found))
-
-
-def flattened(piece: MipCrop, probability: npt.NDArray[np.float32]) -> tuple[Crop, npt.NDArray[np.float32]]:
-    """Return what a piece was cut for as a volume one voxel thick along the rays, and its probability.
-
-    Parameters
-    ----------
-    probability : ndarray (z, y, x)
-        Of the piece's image, in [0, 1].
-    """
-    labels, crop = piece.rays[0].labels, piece.crop
-    place = labels.region.relative_to(crop.origin).slices
-    image = crop.image[place].max(axis=labels.axis, keepdims=True)
-    flat = replace(crop, image=image, label=labels.plane, origin=labels.region.start)
-    return flat, probability[place].max(axis=labels.axis, keepdims=True)
 
 
 def write_mip_crop(path: Path, piece: MipCrop) -> None:

@@ -25,25 +25,30 @@ class MipLossConfig:
 
     Attributes
     ----------
-    rays : LossConfig
-        Of the projected logits: cross entropy, Dice and recall of the painted centrelines.
+    terms : LossConfig
+        Cross entropy, Dice and recall of the centrelines, both of rays and of voxels.
+    projection : float
+        Of those of the projected logits (alpha_2D).
     depth : float
-        Of the same terms on what the rays say of voxels (alpha_d).
+        Of those of what the rays say of voxels (alpha_d).
     """
 
-    rays: LossConfig = field(default_factory=LossConfig)
+    terms: LossConfig = field(default_factory=LossConfig)
+    projection: float = 0.1
     depth: float = 1.0
 
 
 def mip_terms(logits: Tensor, batch: MipBatch, config: MipLossConfig | None = None) -> dict[str, Tensor]:
     """Return the weighted terms, scalars, by name, of logits (B, 1, Z, Y, X); their sum is the loss."""
     config = config or MipLossConfig()
-    logits = logits.float()
-    terms = {f"MIP {name}": term for name, term in _ray_terms(logits, batch, config.rays).items()}
+    logits, found = logits.float(), {}
+    if config.projection:
+        for name, term in _ray_terms(logits, batch, config.terms).items():
+            found[f"MIP {name}"] = config.projection * term
     if config.depth:
-        voxels = segmentation_terms(logits, batch.voxels, config.rays)
-        terms["MIP depth"] = config.depth * torch.stack(list(voxels.values())).sum()
-    return terms
+        voxels = segmentation_terms(logits, batch.voxels, config.terms)
+        found["MIP depth"] = config.depth * torch.stack(list(voxels.values())).sum()
+    return found
 
 
 def projected(logits: Tensor, target: RayTarget) -> Tensor:
