@@ -29,6 +29,7 @@ from napari_vesselkd.volume import AxisView
 
 NOTHING = "nothing"
 OPEN_FIRST = "Open a volume first: File > Open, or File > Open Sample > VesselKD"
+PROPOSALS = ("vesselkd: proposal", "vesselkd: MIP proposal")
 CHANGES = ("data", "paint", "labels_update")
 
 
@@ -240,9 +241,10 @@ def _emitters(layer: Any) -> list[Any]:
 
 
 def _can_lie_over(layer: Any) -> bool:
-    """Return whether a layer's labels can cover a volume: a block being corrected is a part of one."""
+    """Return whether a layer's labels can cover a volume: a block and what is proposed are parts of one."""
     handle = shown_by(layer)
-    return type(layer).__name__ == "Labels" and (handle is None or handle.block is None)
+    part = layer.name.startswith(PROPOSALS) or (handle is not None and handle.block is not None)
+    return type(layer).__name__ == "Labels" and not part
 
 
 def _fill(combo: QComboBox, texts: list[str], current: int) -> None:

@@ -8,6 +8,8 @@ from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QVBox
 
 from napari_vesselkd.geometry import AXES, Region, Shape
 from napari_vesselkd.plugin.failure import Failure
+from napari_vesselkd.plugin.looking.annotating import Annotator, Stage, session_in
+from napari_vesselkd.plugin.looking.annotating_bar import AnnotateBar
 from napari_vesselkd.plugin.looking.choosing import LayerChooser
 from napari_vesselkd.plugin.looking.cursor import ViewerCursor, clipped, cursor_of
 from napari_vesselkd.plugin.looking.latest import LatestTask
@@ -57,11 +59,16 @@ class ProjectionDock(QWidget):
         self.layers = LayerChooser(viewer, self.events_)
         self._build()
         self._timer = delayed(self, DELAY_MS, self.project)
+        stage = Stage(
+            self.panes.shots.get, self.panes.views.__getitem__, self.project, lambda: self.layers.layer
+        )
+        self.annotator = Annotator(viewer, self.annotate, stage, lambda: session_in(viewer))
+        self.annotate.bind_keys(self)
         self._connect()
         viewer.events.theme.connect(self._dress)
         self._dress()
         self.layers.list_layers()
-        parts = (self.latest, self.cursor_, self.layers, self.events_)
+        parts = (self.annotator, self.latest, self.cursor_, self.layers, self.events_)
         self.destroyed.connect(lambda: _release(*parts))
 
     @property
@@ -96,6 +103,11 @@ class ProjectionDock(QWidget):
         if sources is None or region is None or self._voxel is None or not self.isVisible():
             self._paint()
             return
+        if (
+            self.annotator.slab is not None
+        ):  # the pictures stay as they are, but for the one that is painted on
+            self._show_painted(sources, self.annotator.slab)
+            return
         volume = sources.projector.volume
         self.panes.set_lengths(lengths_of(region, volume.voxel_size_um))
         thickness = slices_of(self.thickness.value(), volume.voxel_size_um)
@@ -106,6 +118,14 @@ class ProjectionDock(QWidget):
         how, pixels = HOWS[self.how.currentText()], self.panes.pixels()
         wishes = [Wanted(slab, axis, how, pixels) for axis, slab in slabs.items()]
         self.latest.ask(lambda: _all_three(sources, wishes))
+        self._paint()
+
+    def _show_painted(self, sources: Sources, slab: Region) -> None:
+        axis = self.annotator.axis
+        shot = self.panes.shots.get(axis or "")
+        if axis is not None and (shot is None or shot.region != slab or shot.wanted.how != "max"):
+            wanted = Wanted(slab, axis, "max", self.panes.pixels())
+            self.latest.ask(lambda: shooting(sources, wanted))
         self._paint()
 
     def go_to(self, voxel: Shape, layer: Any) -> None:
@@ -134,6 +154,7 @@ class ProjectionDock(QWidget):
         self.latest.ended.connect(self._paint)
 
     def _choose_layer(self) -> None:
+        self.annotator.leave()
         self.panes.clear()
         source = self.layers.source
         self._voxel = (
@@ -174,7 +195,7 @@ class ProjectionDock(QWidget):
         self._task.start()
 
     def _scroll(self, axis: str, steps: int) -> None:
-        if self._voxel is None or self.layers.source is None:
+        if self._voxel is None or self.layers.source is None or axis == self.annotator.axis:
             return
         self.go_to(stepped(self._voxel, axis, steps, self.layers.source.volume.shape), self.layers.layer)
 
@@ -185,6 +206,7 @@ class ProjectionDock(QWidget):
 
     def showEvent(self, event: Any) -> None:
         super().showEvent(event)
+        self.annotator.follow_session()
         self._later()
 
     def resizeEvent(self, event: Any) -> None:
@@ -197,6 +219,7 @@ class ProjectionDock(QWidget):
         if isinstance(report, Shot):
             self.error.show_failure(None)
             self.panes.show_shot(report)
+            self.annotator.refresh_view()
             self._paint_cursor()
 
     def _failed(self, failure: Failure) -> None:
@@ -235,6 +258,7 @@ class ProjectionDock(QWidget):
         self.thickness.setSpecialValueText("all")
         self.thickness.setToolTip("Thickness of the three slabs; all takes the whole region")
         self.panes, self.place, self.error = ThreePanes(), Fact(), ErrorPanel()
+        self.annotate = AnnotateBar(ALONG)
         controls = QHBoxLayout()
         controls.setSpacing(4)
         for widget in (self.where, QLabel("Slab"), self.thickness, self.how):
@@ -246,6 +270,7 @@ class ProjectionDock(QWidget):
         column.addLayout(controls)
         column.addWidget(self.panes, stretch=1)
         column.addWidget(self.place)
+        column.addWidget(self.annotate)
         column.addWidget(self.error)
 
     def sizeHint(self) -> QSize:
@@ -279,7 +304,10 @@ def _next_shot(shots: Iterator[Any]) -> Generator[Any, None, bool]:
     return False
 
 
-def _release(latest: LatestTask, cursor: ViewerCursor, layers: LayerChooser, events: ViewerEvents) -> None:
+def _release(
+    annotator: Annotator, latest: LatestTask, cursor: ViewerCursor, layers: LayerChooser, events: ViewerEvents
+) -> None:
+    annotator.release()
     latest.abandon()
     cursor.release()
     layers.release()

@@ -21,6 +21,8 @@ from qtpy.QtWidgets import (
 from napari_vesselkd.geometry import AXES, Shape
 from napari_vesselkd.plugin import keymap
 from napari_vesselkd.plugin.failure import Failure
+from napari_vesselkd.plugin.looking.annotating import Annotator, Stage
+from napari_vesselkd.plugin.looking.annotating_bar import AnnotateBar
 from napari_vesselkd.plugin.looking.choosing import LayerChooser
 from napari_vesselkd.plugin.looking.crop import crop_task, show_crop
 from napari_vesselkd.plugin.looking.cursor import cursor_of
@@ -31,6 +33,7 @@ from napari_vesselkd.plugin.looking.slab_form import SlabForm
 from napari_vesselkd.plugin.looking.state import LookForm, describe_voxel, draw_look
 from napari_vesselkd.plugin.parts import ErrorPanel, Fact
 from napari_vesselkd.plugin.segment_tab import SegmentTab
+from napari_vesselkd.plugin.session import ProjectSession
 from napari_vesselkd.plugin.viewer_events import ViewerEvents
 from napari_vesselkd.plugin.visible import describe_count
 from napari_vesselkd.plugin.workers import Task, delayed, run
@@ -44,7 +47,9 @@ FILES = "PNG figure (*.png);;TIFF, raw values (*.tif)"
 class ProjectionsPage(QWidget):
     """Project a slab of an image layer of `viewer`."""
 
-    def __init__(self, viewer: Any, events: ViewerEvents, segment: SegmentTab) -> None:
+    def __init__(
+        self, viewer: Any, events: ViewerEvents, segment: SegmentTab, session: ProjectSession
+    ) -> None:
         super().__init__()
         self._viewer = viewer
         self._shot: Shot | None = None
@@ -56,6 +61,9 @@ class ProjectionsPage(QWidget):
         self.layers = LayerChooser(viewer, events)
         self._build()
         self._timer = delayed(self, DELAY_MS, self._follow)
+        stage = Stage(lambda _: self._shot, lambda _: self.picture, self.project, lambda: self.layers.layer)
+        self.annotator = Annotator(viewer, self.annotate, stage, lambda: session)
+        self.annotate.bind_keys(self)
         self._connect(events, segment)
         self.layers.list_layers()
 
@@ -76,11 +84,12 @@ class ProjectionsPage(QWidget):
     def project(self) -> None:
         """Compute the projection; what the Project button does."""
         form = self.current_form()
-        sources, slab = self.layers.sources(), form.slab
+        sources, slab = self.layers.sources(), self.annotator.slab or form.slab
         if sources is None or slab is None:
             return
         pixels = round(max(self.picture.width(), 256) * self.devicePixelRatioF())
-        wanted = Wanted(slab, form.axis, form.how, pixels)
+        painted = self.annotator.axis
+        wanted = Wanted(slab, painted or form.axis, "max" if painted else form.how, pixels)
         self._stale = False
         self.latest.ask(lambda: shooting(sources, wanted))
         self._paint()
@@ -130,6 +139,7 @@ class ProjectionsPage(QWidget):
     def release(self) -> None:
         """Stop: the viewer is closing."""
         self._timer.stop()
+        self.annotator.release()
         self.latest.abandon()
         self.cursor_.release()
         self.layers.release()
@@ -157,12 +167,19 @@ class ProjectionsPage(QWidget):
         self.latest.reported.connect(self._show)
         self.latest.failed.connect(self._failed)
         self.latest.ended.connect(self._paint)
+        self.annotator.changed.connect(self._make_room)
 
     def _choose_layer(self) -> None:
         source = self.layers.source
         if self._shot is not None and (source is None or self._shot.name != source.volume.name):
             self._shot = None
+        self.annotator.leave()
         self.form.set_layer(self.layers.layer if source else None, source.volume.shape if source else None)
+
+    def _make_room(self) -> None:
+        """Put away what chooses the slab while somebody paints on it."""
+        for widget in (self.layers, self.form, self.buttons):
+            widget.setVisible(self.annotator.slab is None)
 
     def _view_moved(self) -> None:
         self.form.follow_viewer()
@@ -188,13 +205,16 @@ class ProjectionsPage(QWidget):
 
     def _follow(self) -> None:
         """Project by itself what is cheap, while somebody looks."""
-        if self._stale and self.isVisible() and self._voxels() <= AUTOMATIC_VOXELS:
+        painting = self.annotator.slab is not None  # then the picture stays as it is
+        if self._stale and self.isVisible() and not painting and self._voxels() <= AUTOMATIC_VOXELS:
             self.project()
+        self._stale = self._stale and not painting
         self._paint()
 
     def showEvent(self, event: Any) -> None:
         super().showEvent(event)
         self._timer.start()
+        self.annotator.follow_session()
 
     def _voxels(self) -> int:
         slab, sources = self.current_form().slab, self.layers.sources()
@@ -217,6 +237,7 @@ class ProjectionsPage(QWidget):
             source=(top / rows, left / columns, bottom / rows, right / columns),
             bar=report.known,
         )
+        self.annotator.refresh_view()
         self._paint_cursor()
         self._paint()
 
@@ -284,6 +305,7 @@ class ProjectionsPage(QWidget):
         flat = self.layers.source is not None and self.layers.source.volume.shape[0] == 1
         self.crop_button.setEnabled(self.layers.source is not None and form.slab is not None and not flat)
         self.picture.setVisible(self._shot is not None)
+        self.annotate.setVisible(self._shot is not None)
         self.place.setVisible(self._shot is not None)
         self.hint.show_text(state.hint)
         self.error.show_failure(state.failure)
@@ -314,17 +336,19 @@ class ProjectionsPage(QWidget):
             "Add this slab as the layer vesselkd: 3D, as fine as the graphics card allows"
         )
         self.axes_button.setToolTip("Projections along z, y and x side by side, in a dock of their own")
-        self.error = ErrorPanel()
+        self.error, self.annotate = ErrorPanel(), AnnotateBar()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)
+        self.buttons = self._buttons()
         for item in (
             self.layers,
             self.form,
             self.hint,
             self.picture,
             self.place,
-            self._buttons(),
+            self.annotate,
+            self.buttons,
             self.saved,
         ):
             column.addWidget(item)

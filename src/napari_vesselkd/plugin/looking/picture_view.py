@@ -22,7 +22,8 @@ class PictureView(QWidget):
     """Shows an RGB picture as large as fits, in the proportions that it has in the world.
 
     `clicked` and `hovered` carry the place as shares (down, across) of the picture, 0..1; `left` says that
-    the mouse is gone; `scrolled` carries the steps of the wheel, if `wheel` is set.
+    the mouse is gone; `scrolled` carries the steps of the wheel, if `wheel` is set. While somebody paints
+    (`paint_with`), strokes of the left button are `pressed`, `dragged` and `released` instead of `clicked`.
 
     Parameters
     ----------
@@ -37,6 +38,9 @@ class PictureView(QWidget):
     hovered = Signal(float, float)
     left = Signal()
     scrolled = Signal(int)
+    pressed = Signal(float, float)
+    dragged = Signal(float, float)
+    released = Signal()
 
     def __init__(self, *, follows_width: bool = True, transposed: bool = False, wheel: bool = False) -> None:
         super().__init__()
@@ -47,6 +51,10 @@ class PictureView(QWidget):
         self._bar = False
         self._cross: tuple[float, float] | None = None
         self._title = ""
+        self._overlay: QImage | None = None
+        self._brush_um: float | None = None
+        self._stroke = False
+        self._mouse: QPointF | None = None
         self.setMouseTracking(True)
         vertical = QSizePolicy.Policy.Fixed if follows_width else QSizePolicy.Policy.Expanding
         self.setSizePolicy(QSizePolicy.Policy.Ignored, vertical)
@@ -112,6 +120,22 @@ class PictureView(QWidget):
             self._cross = place
             self.update()
 
+    def show_overlay(self, rgba: np.ndarray | None) -> None:
+        """Lay colours (rows, columns, 4) uint8 over all of the picture; None takes them away."""
+        self._overlay = None
+        if rgba is not None:
+            rgba = np.ascontiguousarray(rgba.swapaxes(0, 1) if self._transposed else rgba)
+            rows, columns, _ = rgba.shape
+            image = QImage(rgba.tobytes(), columns, rows, 4 * columns, QImage.Format.Format_RGBA8888)
+            self._overlay = image.copy()  # the bytes are not kept
+        self.update()
+
+    def paint_with(self, radius_um: float | None) -> None:
+        """Let strokes paint with a brush of that radius, whose outline is shown; None ends that."""
+        self._brush_um = radius_um
+        self._stroke = self._stroke and radius_um is not None
+        self.update()
+
     def show_title(self, text: str) -> None:
         """Write `text` into the upper left corner."""
         if text != self._title:
@@ -146,24 +170,43 @@ class PictureView(QWidget):
 
     def mousePressEvent(self, event: Any) -> None:
         place = self.place(event.position())
-        if place is not None and event.button() == Qt.MouseButton.LeftButton:
+        if place is None or event.button() != Qt.MouseButton.LeftButton:
+            return
+        if self._brush_um is None:
             self.clicked.emit(*place)
+        else:
+            self._stroke = True
+            self.setFocus()
+            self.pressed.emit(*place)
 
     def mouseMoveEvent(self, event: Any) -> None:
         place = self.place(event.position())
         self.setCursor(Qt.CursorShape.ArrowCursor if place is None else Qt.CursorShape.CrossCursor)
+        self._mouse = event.position()
+        if self._stroke:
+            self.dragged.emit(*self._nearest(event.position()))
+        if self._brush_um is not None:
+            self.update()
         if place is None:
             self.left.emit()
         else:
             self.hovered.emit(*place)
 
+    def mouseReleaseEvent(self, event: Any) -> None:
+        if self._stroke and event.button() == Qt.MouseButton.LeftButton:
+            self._stroke = False
+            self.released.emit()
+
     def leaveEvent(self, event: Any) -> None:
         super().leaveEvent(event)
+        self._mouse = None
+        self.update()
         self.left.emit()
 
     def wheelEvent(self, event: Any) -> None:
         steps = event.angleDelta().y() // 120
-        if not self._wheel or self._pixmap is None or steps == 0:
+        wanted = self._wheel or self._brush_um is not None
+        if not wanted or self._pixmap is None or steps == 0:
             event.ignore()
             return
         event.accept()
@@ -181,8 +224,11 @@ class PictureView(QWidget):
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         target = self.target()
         painter.drawPixmap(target, self._pixmap, self._source)
-        if self._cross is not None:
+        if self._overlay is not None:
+            painter.drawImage(target, self._overlay)
+        if self._cross is not None and self._brush_um is None:
             self._draw_cross(painter, target)
+        self._draw_brush(painter, target)
         font = QFont(self.font())
         font.setPixelSize(FONT)
         painter.setFont(font)
@@ -195,6 +241,22 @@ class PictureView(QWidget):
     def _fit(self) -> None:
         if self._follows_width and self._pixmap is not None:
             self.setFixedHeight(max(20, round(self.target().height())))
+
+    def _nearest(self, point: QPointF) -> tuple[float, float]:
+        """Return the share of the picture nearest to a point: a stroke may leave the picture."""
+        target = self.target()
+        down = min(max(0.0, (point.y() - target.top()) / target.height()), 1.0)
+        across = min(max(0.0, (point.x() - target.left()) / target.width()), 1.0)
+        return (across, down) if self._transposed else (down, across)
+
+    def _draw_brush(self, painter: QPainter, target: QRectF) -> None:
+        if self._brush_um is None or self._mouse is None:
+            return
+        radius = max(1.0, self._brush_um / self._width_um * target.width())
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setPen(QPen(QColor("white"), 1))
+        painter.drawEllipse(self._mouse, radius, radius)
 
     def _draw_cross(self, painter: QPainter, target: QRectF) -> None:
         assert self._cross is not None  # noqa: S101  asked before

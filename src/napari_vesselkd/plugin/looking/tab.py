@@ -28,7 +28,7 @@ class LookTab(QWidget):
     ) -> None:
         super().__init__()
         self._made_of = (viewer, events, session, segment)
-        self.projections = ProjectionsPage(viewer, events, segment)
+        self.projections = ProjectionsPage(viewer, events, segment, session)
         self.codes: Any = None
         self.page = Choice(
             [
