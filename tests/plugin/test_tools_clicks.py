@@ -1,7 +1,7 @@
 """Tools that take clicks, in a real window: keys, clicks, what is proposed, Enter, Esc, one undo."""
 
 import numpy as np
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 from scipy import ndimage
 
 from napari_vesselkd.geometry import Region
@@ -90,10 +90,15 @@ def test_piece_spur_cut_and_fill_take_one_click_each(proofreader, shot):
     assert connected(before, (DEPTH, TRUNK_Y, 10), LEFT)
     assert not connected(applied(person, before, "cut"), (DEPTH, TRUNK_Y, 10), LEFT)
 
-    person.desk.set_option("fill", "flat", 1.0)
     person.viewer.dims.order = (2, 0, 1)
     person.viewer.dims.set_point(2, HOLE[2])
-    before = propose(person, "fill", HOLE)
+    before = person.voxels.copy()
+    person.pick("fill")
+    person.touch(*HOLE)
+    whole = person.hand.preview.count
+    person.qtbot.mouseClick(person.tools.options["flat"], Qt.MouseButton.LeftButton, pos=QPoint(8, 8))
+    person.settle()
+    assert 0 < person.hand.preview.count < whole / 20
     shot("fill-across-x")
     after = applied(person, before, "fill")
     assert before[HOLE] == 1 and after[HOLE] == 2
@@ -143,6 +148,8 @@ def test_what_is_wrong_is_said_in_a_sentence_and_nothing_changes(proofreader, sh
         assert sentence in person.said, (tool, person.said)
         assert person.proposal is None and person.hand.tool.name == tool
         person.escape()
+        person.escape()
+        assert person.hand.tool is None
     shot("problem")
     person.pick("connect")
     person.enter()

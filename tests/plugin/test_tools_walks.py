@@ -119,10 +119,9 @@ def test_pieces_that_are_small_or_unsure_are_unlabelled_as_the_numbers_say(proof
     box = person.tools.options["least_certainty"]
     box.setValue(0)
     person.settle()
-    assert person.proposal is None or "unlabelled" in person.said
-    person.desk.set_option("sure pieces", "least_certainty", 50)
-    person.escape()
-    person.pick("sure pieces")
+    assert person.proposal is None and "Every piece in this block is large and sure enough" in person.said
+    box.setValue(50)
+    person.settle()
     person.enter()
     assert (person.voxels[start != person.voxels] == 0).all() and person.voxels[PIECE] == 0
     person.undo()

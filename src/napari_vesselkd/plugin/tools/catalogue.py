@@ -101,26 +101,14 @@ class Tool:
         return self.kind is Kind.CLICKS or self.clickable
 
 
-WITHIN = Option(
-    "radius_um", "At most so far from the click", " µm", "The fill goes no further", 0.1, 1e4, 30, 1
-)
-LEAK = Option(
-    "leak_um", "Close openings of up to", " µm", "Openings of the wall of up to this width are closed first"
-)
-FLAT = Option(
-    "flat",
-    "Only in the slice on screen",
-    "",
-    "Fill a hole of this slice, also one that is open in 3D",
-    switch=True,
-)
+WITHIN = Option("radius_um", "Not beyond", " µm", "How far from the click a fill may go", 0.1, 1e4, 30, 1)
+LEAK = Option("leak_um", "Close openings of up to", " µm", "Wider openings are none of the wall")
+FLAT = Option("flat", "Only in the slice on screen", "", "The hole may be open in 3D", switch=True)
 WALL = Option("most_um", "The wall moves at most", " µm", "By how much a wall may move", 0.1, 1e3, 2, 1)
-LEAST = Option(
-    "least_um3", "Keep pieces of at least", " µm³", "Smaller pieces are unlabelled", 0, 1e9, 100, 3, 0
-)
+LEAST = Option("least_um3", "Keep pieces of at least", " µm³", "Smaller are unlabelled", 0, 1e9, 100, 3, 0)
 SURE = Option(
     "least_certainty",
-    "that look like vessel by at least",
+    "like vessel by at least",
     " %",
     "How much a piece looks like the other vessels in the image; less sure ones are unlabelled",
     0,

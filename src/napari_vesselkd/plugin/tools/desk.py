@@ -249,10 +249,10 @@ class ToolDesk(QObject):
         bench, project = self._bench, self._session.project
         if bench is None or project is None:
             return
+        scene = bench.scene()
         self._give_up()
         bench.hide(marks=not self.hand.clicks)
         self.hand = replace(self.hand, busy=what, preview=None, problem="", failure=None, all=False)
-        scene = bench.scene()
 
         def task() -> Shown:
             project.flush()
@@ -288,23 +288,30 @@ class ToolDesk(QObject):
         if walk is not None and walk.found:
             accepted = f"{len(walk.applied)} accepted, {len(walk.rejected)} rejected"
             self.leave(f"{tool.title}: all {len(walk.found)} are decided, {accepted}.")
-        elif tool.kind is Kind.CLICKS or self.hand.clicks:
-            self._hold(Hand(tool, problem=tool.nothing))
-        else:
+        elif tool.kind is Kind.LIST:
             self.leave(tool.nothing)
+        else:
+            self._refuse(tool.nothing)
 
     def _failed(self, failure: Failure) -> None:
         said = f"{failure.headline} {failure.remedy}".strip() if failure.expected else ""
-        self._hold(Hand(self.hand.tool, problem=said, failure=None if failure.expected else failure))
+        self._refuse(said, None if failure.expected else failure)
+
+    def _refuse(self, problem: str, failure: Failure | None = None) -> None:
+        """Say why there is no proposal; the clicks stay, for other numbers of the tool."""
+        hand = self.hand
+        self._hold(Hand(hand.tool, hand.clicks, problem=problem, failure=failure))
+        if self._bench is not None and hand.clicks:
+            self._bench.mark([click.point for click in hand.clicks])
 
     def _again(self) -> None:
         """Propose again: the block was painted on, something was undone, or a number was set."""
         hand = self.hand
-        if hand.tool is None or hand.tool.kind is Kind.BRUSH or not (hand.preview or hand.busy):
+        if hand.tool is None or hand.tool.kind is Kind.BRUSH:
             return
         if hand.walk is not None:
             self._step(hand.walk)
-        else:
+        elif hand.tool.kind is not Kind.CLICKS or len(hand.clicks) == hand.tool.clicks:
             self._compute()
 
     # The brush

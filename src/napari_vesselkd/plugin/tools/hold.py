@@ -32,10 +32,10 @@ class Hold(QObject):
 
     def take(self, keys: Mapping[Shortcut, Callable[[], None]], *, brush: bool) -> None:
         """Hold the layer, with `keys` bound to it; with a `brush` in hand the mouse does not pan."""
-        if self.holds:
-            self.let_go()
-        layer = self._layer
-        self._mode = str(layer.mode)
+        layer, mode = self._layer, self._mode
+        if mode is not None:
+            self._release()
+        self._mode = mode or str(layer.mode)
         layer.mode = AT_REST
         layer.mouse_pan = not brush
         self._show_cursor(brush)
@@ -52,19 +52,26 @@ class Hold(QObject):
         if not self.holds:
             return
         layer, mode, self._mode = self._layer, self._mode, None
-        layer.events.mode.disconnect(self._mode_chosen)
-        layer.events.brush_size.disconnect(self._resized)
-        layer.keymap.clear()
-        layer.keymap.update(self._before)
+        self._release()
         layer.mouse_pan = True
         if layer.mode == AT_REST:
             layer.cursor = "standard"
             layer.mode = mode if layer.editable else AT_REST
 
+    def _release(self) -> None:
+        """Bind the keys as they were, and hear nothing more of the layer."""
+        layer = self._layer
+        layer.events.mode.disconnect(self._mode_chosen)
+        layer.events.brush_size.disconnect(self._resized)
+        layer.keymap.clear()
+        layer.keymap.update(self._before)
+
     def _show_cursor(self, brush: bool) -> None:
         layer = self._layer
         layer.cursor = "circle" if brush else "crosshair"
         self._resized()
+        with suppress(AttributeError):  # napari 0.9.2 leaves the circle's background box behind on the canvas
+            self._viewer.canvas.overlays._brush_circle.box = False
 
     def _resized(self, _event: Any = None) -> None:
         with suppress(AttributeError):

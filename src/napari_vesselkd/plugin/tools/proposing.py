@@ -166,6 +166,10 @@ def _interpolate(scene: Scene, clicks: Sequence[Click], _options: Options) -> tu
             )
         np.moveaxis(drawn, axis, 0)[own[axis]] |= plane == number
     low, high = sorted(slices)
+    if high - low < 2:
+        raise InvalidInputError(
+            "There is no slice between the two clicks", remedy="Click shapes at least two slices apart"
+        )
     found = engine.interpolate(drawn, scene.voxel_size_um, axis=AXES[axis], first=low, last=high)
     mask = found.mask & ~vessel[found.region.slices]
     text = f"{AXES[axis]} {low + scene.block.start[axis]} and {high + scene.block.start[axis]}"
