@@ -59,11 +59,11 @@ def test_rows_say_state_place_and_uncertainty_and_why_blocks_are_held_out():
         )
     )
     picture = draw_correct(review, HERE, None)
-    assert [row.state for row in picture.rows] == ["accepted · held out", "open", "skipped", "not opened"]
+    assert [row.state for row in picture.rows] == ["held out", "open", "skipped", "new"]
     assert [row.why for row in picture.rows] == ["0.50", "0.50", "", "0.50"]
     assert picture.rows[1].place == "0 · 64 · 0"
     assert picture.held_out == HELD_OUT
-    assert picture.summary == "1 accepted (1 held out) · 1 open · 1 skipped · 1 not opened"
+    assert picture.summary == "2 of 4 done: 1 accepted (1 held out), 1 skipped · 1 open"
 
 
 def test_an_accepted_block_is_reopened_and_an_unlabelled_one_cannot_be_accepted():

@@ -7,37 +7,39 @@ from napari_vesselkd.errors import InvalidInputError
 from napari_vesselkd.proofreading.calibration import (
     Reliability,
     curve,
-    fit_temperature,
+    fit_scaling,
     measure_reliability,
     probability_at,
 )
 
 
-def drawn(temperature, count=40_000, seed=0):
+def drawn(temperature, shift=0.0, count=40_000, seed=0):
     """Return logits of a net that is too sure by `temperature`, and truths drawn as it should have said."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 3, count).astype(np.float32)
-    return logits, rng.random(count) < probability_at(logits, temperature)
+    return logits, rng.random(count) < probability_at(logits, temperature, shift)
 
 
+@pytest.mark.parametrize("shift", [0.0, 1.5, -1.0])
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
-def test_the_temperature_by_which_the_net_is_too_sure_is_found(temperature):
-    assert fit_temperature(*drawn(temperature)) == pytest.approx(temperature, rel=0.05)
+def test_temperature_and_shift_by_which_the_net_is_off_are_found(temperature, shift):
+    found = fit_scaling(*drawn(temperature, shift))
+    assert found == pytest.approx((temperature, shift), rel=0.06, abs=0.06)
 
 
-def test_the_temperature_has_the_least_cross_entropy():
-    logits, truth = drawn(2.0)
+def test_they_have_the_least_cross_entropy():
+    logits, truth = drawn(2.0, 0.7)
 
-    def loss(temperature):
-        p = np.clip(probability_at(logits, temperature).astype(float), 1e-9, 1 - 1e-9)
+    def loss(temperature, shift):
+        p = np.clip(probability_at(logits, temperature, shift).astype(float), 1e-9, 1 - 1e-9)
         return -np.mean(np.where(truth, np.log(p), np.log(1 - p)))
 
-    best = fit_temperature(logits, truth)
-    assert loss(best) <= min(loss(best * 1.05), loss(best / 1.05))
+    t, b = fit_scaling(logits, truth)
+    assert loss(t, b) <= min(loss(t * 1.05, b), loss(t / 1.05, b), loss(t, b + 0.05), loss(t, b - 0.05))
 
 
 def test_the_curve_after_scaling_lies_on_the_diagonal_and_the_one_before_does_not():
-    found = measure_reliability(*drawn(4.0), blocks=2, checkpoint="abc")
+    found = measure_reliability(*drawn(4.0, 1.0), blocks=2, checkpoint="abc")
     assert (found.blocks, found.voxels, found.checkpoint) == (2, 40_000, "abc")
     assert found.error_after < 0.02 < 0.05 < found.error_before
     for said, seen, count in zip(found.said, found.seen, found.counts, strict=True):
@@ -65,7 +67,7 @@ def test_without_both_kinds_nothing_is_calibrated(truth):
 
 def test_a_net_that_is_always_right_keeps_a_finite_temperature():
     logits = np.repeat(np.float32([-8, 8]), 500)
-    assert 0 < fit_temperature(logits, logits > 0) < 1
+    assert 0 < fit_scaling(logits, logits > 0)[0] < 1
 
 
 def test_a_curve_survives_json():

@@ -105,7 +105,7 @@ def test_reasons_are_what_strikes_the_strongest_first_in_words():
 
 
 def test_the_file_gives_back_what_was_saved_and_replaces_blocks_by_their_place(tmp_path):
-    curve = Reliability(1.5, 2, 900, (0.1, None), (0.2, None), (900, 0), 0.2, 0.1, "abc")
+    curve = Reliability(1.5, 0.2, 2, 900, (0.1, None), (0.2, None), (900, 0), 0.2, 0.1, "abc")
     kept = QueueFile("p", SIDE, (block(0, doubt=1.0),), curve)
     kept.save(tmp_path)
     assert QueueFile.load(tmp_path, "p", SIDE) == kept
@@ -115,7 +115,7 @@ def test_the_file_gives_back_what_was_saved_and_replaces_blocks_by_their_place(t
 
 
 def test_blocks_of_another_size_are_forgotten_and_the_curve_is_kept(tmp_path):
-    curve = Reliability(1.5, 2, 900, (0.1,), (0.2,), (900,), 0.2, 0.1)
+    curve = Reliability(1.5, 0.2, 2, 900, (0.1,), (0.2,), (900,), 0.2, 0.1)
     QueueFile("p", SIDE, (block(0),), curve).save(tmp_path)
     assert QueueFile.load(tmp_path, "p", 64) == QueueFile("p", 64, (), curve)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -42,6 +43,7 @@ from napari_vesselkd.volume import IntensityWindow, Volume, measure_intensity_wi
 
 TEACHER = "teacher.ome.zarr"  # labels of the project's image by a teacher, made by `vesselkd segment`
 SAVE_SECONDS = 3.0
+SCALING_STEP = 0.25  # of the logits; less of a change asks for no other look at every block
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,8 @@ class _Scene:
         here = [one for one in accepted if one.region.intersection(region) is not None]
         parts += [(one.number, one.background, one.vessel) for one in here]
         if self.reliability is not None:
-            parts.append(round(self.reliability.temperature, 3))
+            parts.append(round(math.log(self.reliability.temperature) / SCALING_STEP))
+            parts.append(round(self.reliability.shift / SCALING_STEP))
         if self.codes is not None:
             code_map, _, notes = self.codes
             parts += [code_map.id, code_map.revision, sorted(notes.artefacts) if notes else []]
@@ -204,8 +207,7 @@ class _Scene:
         image = self.window.apply(self.image.read(region))
         doubt = flips = None
         if self.look is not None:
-            temperature = self.reliability.temperature if self.reliability else 1.0
-            doubt, flips = self.look.doubt_and_flips(region, temperature)
+            doubt, flips = self.look.doubt_and_flips(region, self.reliability)
         shape = topology(self.labels, self.image.voxel_size_um, region, image=self.image)
         found = Findings(
             region,

@@ -23,7 +23,7 @@ from napari_vesselkd.labels import RunRecord
 from napari_vesselkd.measure.topology import skeleton
 from napari_vesselkd.models import set_statistics
 from napari_vesselkd.project import Project
-from napari_vesselkd.proofreading.calibration import probability_at
+from napari_vesselkd.proofreading.calibration import Reliability, probability_at
 from napari_vesselkd.proofreading.queue_lines import line_difference, line_doubt
 from napari_vesselkd.training.dataset import CONTEXT
 from napari_vesselkd.volume import IntensityWindow, Volume
@@ -95,11 +95,15 @@ class SecondLook:
         place = region.relative_to(outer.start).slices
         return np.ascontiguousarray(np.flip(found, mirrored)[place])
 
-    def doubt_and_flips(self, region: Region, temperature: float = 1.0) -> tuple[float, float]:
-        """Return the voxels of centreline to expect wrong, and how many come or go under mirroring."""
+    def doubt_and_flips(self, region: Region, known: Reliability | None = None) -> tuple[float, float]:
+        """Return the voxels of centreline to expect wrong, and how many come or go under mirroring.
+
+        The first by the probability that `known` calibrates.
+        """
         logits = self.logits(region)
         seen = probability_at(logits, float(self.card.calibration["temperature"]))
-        doubt = float(line_doubt(seen, self.threshold, probability_at(logits, temperature)).sum())
+        said = seen if known is None else probability_at(logits, known.temperature, known.shift)
+        doubt = float(line_doubt(seen, self.threshold, said).sum())
         mask = seen >= self.threshold
         line, changed = skeleton(mask), 0
         for axes in MIRRORED:

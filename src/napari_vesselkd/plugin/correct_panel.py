@@ -56,7 +56,7 @@ class CorrectPanel(QWidget):
         for text, order in ORDERS:
             self.order.addItem(text, order)
         self.order.setToolTip(EXPLAINED)
-        self.locked, self.summary, self.held_out, self.list_hint = Fact(), Fact(), Fact(), Fact()
+        self.locked, self.summary, self.list_hint = Fact(), Fact(), Fact()
         self.previous, self.next, self.open = (self._button(k, s) for k, s in _MOVES)
         self.title, self.block_fact, self.saved, self.covered = QLabel(), Fact(), Fact(), Fact(COVERED)
         self.title.setObjectName(SECTION)
@@ -95,7 +95,7 @@ class CorrectPanel(QWidget):
         self.list.show_rows(picture.rows, picture.selected)
         self.list.setVisible(bool(picture.rows))
         self.summary.show_text(picture.summary)
-        self.held_out.show_text(picture.held_out)
+        self.summary.setToolTip(picture.held_out)
         self.list_hint.show_text(picture.list_hint)
         for button, state, shortcut in (
             (self.previous, picture.previous, keymap.PREVIOUS),
@@ -170,7 +170,7 @@ class CorrectPanel(QWidget):
         column.setSpacing(3)
         column.addWidget(self.locked)
         column.addLayout(_row(labelled("Blocks to review"), self.order))
-        for widget in (self.list, self.summary, self.held_out, self.list_hint):
+        for widget in (self.list, self.summary, self.list_hint):
             column.addWidget(widget)
         column.addLayout(_row(self.previous, self.next, self.open))
         column.addWidget(self.queue)

@@ -9,7 +9,14 @@ from dataclasses import dataclass
 
 from napari_vesselkd.geometry import Region, Shape, as_shape
 from napari_vesselkd.plugin.failure import Failure
-from napari_vesselkd.plugin.reviewing.rows import HELD_OUT, Row, describe_block, is_held, row_of
+from napari_vesselkd.plugin.reviewing.rows import (
+    HELD_OUT,
+    Row,
+    describe_block,
+    is_held,
+    progress_text,
+    row_of,
+)
 from napari_vesselkd.plugin.segment_state import Button
 from napari_vesselkd.plugin.visible import describe_count
 from napari_vesselkd.project import BlockState
@@ -193,15 +200,7 @@ def _selected(review: Review) -> Candidate | None:
 
 def _summary(review: Review) -> str:
     blocks = [one.block for one in review.candidates if one.block is not None]
-    accepted = [one for one in blocks if one.state is BlockState.ACCEPTED]
-    held = sum(one.held_out for one in accepted)
-    parts = [f"{len(accepted)} accepted" + (f" ({held} held out)" if held else "")]
-    for state in (BlockState.OPEN, BlockState.SKIPPED):
-        count = sum(one.state is state for one in blocks)
-        parts += [f"{count} {state.value}"] if count else []
-    fresh = len(review.candidates) - len(blocks)
-    parts += [f"{fresh} not opened"] if fresh else []
-    return " · ".join(parts) if review.candidates else ""
+    return progress_text(blocks, len(review.candidates))
 
 
 def _list_hint(review: Review, locked: str) -> str:

@@ -5,6 +5,7 @@ What reads or writes the project's stores runs in a worker; strokes are journale
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from napari_vesselkd.plugin.history_desk import HistoryDesk
 from napari_vesselkd.plugin.parts import scroll_to
 from napari_vesselkd.plugin.project_layers import decode_again, levels_shown, refresh_labels
 from napari_vesselkd.plugin.reviewing.desk import ReviewDesk
-from napari_vesselkd.plugin.reviewing.orders import list_blocks
+from napari_vesselkd.plugin.reviewing.orders import following, list_blocks
 from napari_vesselkd.plugin.session import ProjectSession
 from napari_vesselkd.plugin.tools.desk import ToolDesk
 from napari_vesselkd.plugin.tools.state import NO_BLOCK
@@ -64,7 +65,8 @@ class CorrectTab(QWidget):
         self._list_timer = delayed(self, LIST_DELAY_MS, self._list)
         self.panel = CorrectPanel(viewer)
         self.desk = ToolDesk(viewer, session, self._drawings, self.panel.tools)
-        self.queue = ReviewDesk(session, self.panel.queue)
+        canvas = viewer.window._qt_viewer.canvas.native
+        self.queue = ReviewDesk(session, self.panel.queue, canvas)
         self.anywhere = Anywhere(viewer, session, self._drawings)
         self.anywhere_panel = AnywherePanel()
         self.panel.anywhere.addWidget(self.anywhere_panel)
@@ -216,8 +218,9 @@ class CorrectTab(QWidget):
         actions[name]()
 
     def _label_pressed(self, label: int) -> None:
-        if self.block is not None:
-            self.block.paint(label)
+        painted = self.anywhere if self.anywhere.opened else self.block
+        if painted is not None:
+            painted.paint(label)
 
     def _opened(self) -> None:
         volume = self._session.volume
@@ -387,15 +390,16 @@ class CorrectTab(QWidget):
     def _finished(self, done: ReviewBlock) -> None:
         self._busy = ""
         region = done.region
-        following = next_candidate(self.candidates, region) if self.panel.go_on.isChecked() else None
+        order, go_on = str(self.panel.order.currentData()), self.panel.go_on.isChecked()
+        coming = following(self.candidates, region, order) if go_on else None
         self._close_block()
         held = ", and held out" if done.held_out else ""
         verb = "accepted" + held if done.state is BlockState.ACCEPTED else "skipped"
         self._message = f"Block {done.number} is {verb}."
         refresh_labels(self._viewer, self._session.layer)
         self._session.notify()
-        if following is not None:
-            self._open_candidate(following)
+        if coming is not None:
+            self._open_candidate(coming)
 
     def _step(self, again: bool) -> None:
         """Undo, or do again, one operation of the project's history."""
@@ -444,22 +448,23 @@ class CorrectTab(QWidget):
 
     def _paint(self) -> None:
         busy = self._busy or self.desk.painting or (STEPPING if self.history.busy else "")
-        self.queue.show_block(self._number_meant(), len(self.candidates))
+        self.queue.show_block(self._number_meant())
         self.desk.paint(self._session.why_not_edit or self._busy or ("" if self.block else NO_BLOCK))
-        self.panel.paint(
-            draw_correct(
-                self._review,
-                self.here(),
-                self._work_state(),
-                locked=self._session.why_not_edit,
-                busy=busy,
-                message=self._message,
-                failure=self._failure,
-                can_undo=self.history.can(),
-                can_redo=self.history.can(again=True),
-            )
+        picture = draw_correct(
+            self._review,
+            self.here(),
+            self._work_state(),
+            locked=self._session.why_not_edit,
+            busy=busy,
+            message=self._message,
+            failure=self._failure,
+            can_undo=self.history.can(),
+            can_redo=self.history.can(again=True),
         )
         anywhere = self.anywhere
+        if anywhere.opened:
+            picture = replace(picture, tools_enabled=not busy, painting=anywhere.painting)
+        self.panel.paint(picture)
         self.anywhere_panel.paint(
             draw_anywhere(
                 locked=self._session.why_not_edit or self._busy,

@@ -1,9 +1,12 @@
-"""Whether a probability means what it says: temperature scaling and the reliability curve.
+"""Whether a probability means what it says: temperature scaling with a shift, and the reliability curve.
 
-Notation: z logits, T temperature, p = sigmoid(z / T); y truth. T minimises the mean of
-``-y log p - (1 - y) log(1 - p)`` (Guo et al., ICML 2017, section 4.2, with one class); the expected
-calibration error is ``sum_b (n_b / n) |mean p - mean y|`` over ten bins of p (eq. 3 there, with p for the
-confidence).
+Notation: z logits, T temperature, b shift, p = sigmoid(z / T + b); y truth. T and b minimise the mean of
+``-y log p - (1 - y) log(1 - p)`` (Guo et al., ICML 2017, section 4.2: temperature scaling, with the bias of
+Platt scaling there); the expected calibration error is ``sum_b (n_b / n) |mean p - mean y|`` over ten bins of
+p (eq. 3 there, with p for the confidence).
+
+The shift is needed: people draw vessels fatter or thinner than the net, so that its 50 % is not theirs, and a
+temperature alone cannot move it.
 """
 
 from __future__ import annotations
@@ -15,12 +18,13 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize
 
 from napari_vesselkd.errors import InvalidInputError
 
 BINS = 10
 WIDEST = math.log(20.0)  # of the logarithm of the temperature
+MOST_SHIFT = 10.0
 LEAST_OF_EACH = 50  # voxels of vessel and of background
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -34,6 +38,8 @@ class Reliability:
     ----------
     temperature : float
         Divides the logits; above 1 the net was too sure of itself.
+    shift : float
+        Is added then; above 0 the net finds too little.
     blocks, voxels : int
         That it was measured on.
     said, seen : tuple of float or None
@@ -41,12 +47,13 @@ class Reliability:
     counts : tuple of int
         Voxels per bin.
     error_before, error_after : float
-        Expected calibration error with temperature 1 and with this one, 0..1.
+        Expected calibration error without and with both, 0..1.
     checkpoint : str
         SHA-256 of the weights; another checkpoint needs another temperature.
     """
 
     temperature: float
+    shift: float
     blocks: int
     voxels: int
     said: tuple[float | None, ...]
@@ -71,12 +78,12 @@ class Reliability:
 
 
 def measure_reliability(logits: Floats, truth: Mask, *, blocks: int = 1, checkpoint: str = "") -> Reliability:
-    """Fit the temperature on voxels of held-out corrections and return the curve.
+    """Fit temperature and shift on voxels of held-out corrections and return the curve.
 
     Parameters
     ----------
     logits : ndarray of float32, (N,)
-        Of temperature 1.
+        As the net gives them.
     truth : ndarray of bool, (N,)
         Vessel, of the same voxels.
     blocks : int, optional
@@ -96,11 +103,12 @@ def measure_reliability(logits: Floats, truth: Mask, *, blocks: int = 1, checkpo
             limit=f"at least {LEAST_OF_EACH} of each",
             remedy="Accept more blocks; of the first three one is held out",
         )
-    temperature = fit_temperature(logits, truth)
-    said, seen, counts = curve(probability_at(logits, temperature), truth)
-    before = curve(probability_at(logits, 1.0), truth)
+    temperature, shift = fit_scaling(logits, truth)
+    said, seen, counts = curve(probability_at(logits, temperature, shift), truth)
+    before = curve(probability_at(logits), truth)
     return Reliability(
         temperature,
+        shift,
         blocks,
         int(truth.size),
         _or_none(said),
@@ -112,20 +120,25 @@ def measure_reliability(logits: Floats, truth: Mask, *, blocks: int = 1, checkpo
     )
 
 
-def fit_temperature(logits: Floats, truth: Mask) -> float:
-    """Return the temperature with the least cross entropy, between 1/20 and 20."""
-    z = np.where(truth, logits, -logits).astype(np.float64)  # of the right answer
+def fit_scaling(logits: Floats, truth: Mask) -> tuple[float, float]:
+    """Return temperature, between 1/20 and 20, and shift with the least cross entropy."""
+    z, y = logits.astype(np.float64), truth.astype(np.float64)
 
-    def loss(log_temperature: float) -> float:
-        return float(np.logaddexp(0, -z / math.exp(log_temperature)).mean())
+    def loss(values: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        scale = math.exp(-values[0])
+        scaled = scale * z + values[1]
+        wrong = 0.5 * np.tanh(0.5 * scaled) + 0.5 - y  # derivative of the cross entropy by the logit
+        slope = np.array([-(wrong * scale * z).mean(), wrong.mean()])
+        return float(np.logaddexp(0, np.where(truth, -scaled, scaled)).mean()), slope
 
-    found = minimize_scalar(loss, bounds=(-WIDEST, WIDEST), method="bounded", options={"xatol": 1e-4})
-    return float(math.exp(found.x))
+    bounds = [(-WIDEST, WIDEST), (-MOST_SHIFT, MOST_SHIFT)]
+    found = minimize(loss, np.zeros(2), jac=True, method="L-BFGS-B", bounds=bounds)
+    return math.exp(float(found.x[0])), float(found.x[1])
 
 
-def probability_at(logits: Floats, temperature: float) -> Floats:
-    """Return sigmoid(logits / temperature), without overflow."""
-    return cast(Floats, (0.5 * np.tanh(0.5 / temperature * logits) + 0.5).astype(np.float32))
+def probability_at(logits: Floats, temperature: float = 1.0, shift: float = 0.0) -> Floats:
+    """Return sigmoid(logits / temperature + shift), without overflow."""
+    return cast(Floats, (0.5 * np.tanh(0.5 * (logits / temperature + shift)) + 0.5).astype(np.float32))
 
 
 def curve(

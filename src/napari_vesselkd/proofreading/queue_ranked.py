@@ -11,7 +11,7 @@ from napari_vesselkd.project import BlockState, Project
 from napari_vesselkd.proofreading.queue import Candidate, review_list
 from napari_vesselkd.proofreading.queue_findings import Findings, QueueFile
 from napari_vesselkd.proofreading.queue_order import in_order
-from napari_vesselkd.proofreading.queue_worth import reasons, worths
+from napari_vesselkd.proofreading.queue_worth import Reason, reasons, worths
 
 LOOKED_AT = 400  # blocks at most: half of them the most uncertain ones, half drawn at random
 IN_A_ROW = 3  # reasons, in few words; all of them in many
@@ -50,12 +50,19 @@ def review_by_worth(project: Project, *, side: int = 128, count: int = 200) -> t
             left[one.index],
             worth=one.worth,
             stands_for=one.stands_for,
-            reason=", ".join(reason.short for reason in why[one.index][:IN_A_ROW]),
+            reason=_in_a_row(found[one.index], why[one.index]),
             reasons=tuple(reason.words for reason in why[one.index]),
         )
         for one in placed
     ]
     return (*ranked, *done)
+
+
+def _in_a_row(found: Findings, why: tuple[Reason, ...]) -> str:
+    """Return the reasons for the narrow column of a list."""
+    if found.topology is None:
+        return "not looked at yet" if found.uncertainty is None else f"{found.uncertainty:.2f} bits"
+    return ", ".join(reason.short for reason in why[:IN_A_ROW])
 
 
 def blocks_to_look_at(project: Project, *, side: int = 128, count: int = LOOKED_AT) -> list[Candidate]:

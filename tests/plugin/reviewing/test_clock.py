@@ -29,8 +29,17 @@ def passing():
 
 
 @pytest.fixture
-def clock(qtbot, kept, passing):
-    clock = BlockClock(lambda number, seconds: kept.append((number, seconds)), passing)
+def field(qtbot):
+    """Where a person works."""
+    field = QLineEdit()
+    qtbot.addWidget(field)
+    field.show()
+    return field
+
+
+@pytest.fixture
+def clock(field, kept, passing):
+    clock = BlockClock(lambda number, seconds: kept.append((number, seconds)), field, passing)
     yield clock
     clock.end()
 
@@ -78,10 +87,7 @@ def test_nothing_is_kept_while_no_block_is_open(clock, kept, passing):
     assert kept == []
 
 
-def test_real_keys_and_clicks_are_noticed(clock, kept, passing, qtbot):
-    field = QLineEdit()
-    qtbot.addWidget(field)
-    field.show()
+def test_real_keys_and_clicks_are_noticed(clock, kept, passing, field):
     clock.begin(3)
     passing.now += IDLE + 100
     QTest.keyClick(field, Qt.Key.Key_A)

@@ -1,5 +1,7 @@
 """The review queue in a real window: the list by worth, flags, notes, time, the work in the background."""
 
+import shutil
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
@@ -8,7 +10,6 @@ from qtpy.QtTest import QTest
 from correcting import Corrector
 from napari_vesselkd.inference import SegmentConfig, segment_project
 from napari_vesselkd.phantoms import PhantomConfig, make_phantom, write_phantom
-from napari_vesselkd.plugin.reviewing import desk
 from napari_vesselkd.project import BlockState
 from napari_vesselkd.proofreading.queue_findings import FILE
 from projects import new_project
@@ -29,11 +30,11 @@ def segmented(tmp_path_factory):
 
 
 @pytest.fixture
-def reviewer(viewer, dock, qtbot, segmented, monkeypatch):
-    monkeypatch.setattr(desk, "DELAY_MS", 50)
-    folder = segmented[1]
-    (folder / "a.vesselkd" / FILE).unlink(missing_ok=True)
-    person = Reviewer(viewer, dock, qtbot, folder / "a.vesselkd", segmented[0])
+def reviewer(viewer, dock, qtbot, segmented, tmp_path):
+    phantom, folder = segmented
+    for name in ("a.vesselkd", "image.ome.zarr"):
+        shutil.copytree(folder / name, tmp_path / name)
+    person = Reviewer(viewer, dock, qtbot, tmp_path / "a.vesselkd", phantom)
     person.tab.queue._timer.setInterval(50)
     yield person
     person.settle()
@@ -51,6 +52,12 @@ class Reviewer(Corrector):
     @property
     def queue(self):
         return self.panel.queue
+
+    def activate(self):
+        """Let the window take keys: its shortcuts wait for that."""
+        window = self.viewer.window._qt_window
+        window.activateWindow()
+        self.qtbot.waitUntil(window.isActiveWindow, timeout=10_000)
 
     def looked(self):
         """Wait until every block was looked at and the list shows it."""
@@ -79,7 +86,7 @@ def test_blocks_are_looked_at_in_the_background_and_the_list_gives_reasons(revie
     assert any("end" in why or "unsure" in why for why in reviewer.whys())
     reasons = reviewer.panel.list.topLevelItem(0).toolTip(2)
     assert "Worth" in reasons and "Stands for" in reasons
-    assert reviewer.queue.progress.text() == "0 of 4 blocks done"
+    assert reviewer.panel.summary.text() == "0 of 4 done"
 
 
 def test_next_opens_the_first_of_the_queue_and_accepting_calibrates(reviewer, qtbot):
@@ -93,15 +100,12 @@ def test_next_opens_the_first_of_the_queue_and_accepting_calibrates(reviewer, qt
         reviewer.click(reviewer.panel.accept)
     reviewer.looked()
     assert sum(one.state is BlockState.ACCEPTED for one in reviewer.project.blocks) == 3
-    assert reviewer.queue.progress.text().startswith("3 of 4 blocks done")
+    assert reviewer.panel.summary.text().startswith("3 of 4 done: 3 accepted (1 held out)")
     qtbot.mouseClick(reviewer.queue.fold.header, Qt.MouseButton.LeftButton)
     assert reviewer.queue.plot.isVisible() and len(reviewer.queue.plot.points()) > 1
     assert "held-out block" in reviewer.queue.curve.text()
-    assert [one.block is None or one.block.state for one in reviewer.tab.candidates].index(True) == 0 or (
-        reviewer.tab.candidates[0].block.state is BlockState.OPEN
-    )
-    for one in reviewer.project.blocks:
-        reviewer.project.skip(one.number)
+    states = [one.block.state for one in reviewer.tab.candidates]
+    assert states == [BlockState.OPEN] + 3 * [BlockState.ACCEPTED]  # what is left first, what is done last
 
 
 def test_flag_and_note_by_their_keys_are_in_the_list_and_survive_reopening(reviewer, qtbot):
@@ -109,10 +113,11 @@ def test_flag_and_note_by_their_keys_are_in_the_list_and_survive_reopening(revie
     assert not reviewer.queue.flag.isEnabled() and "Open a block first" in reviewer.queue.flag.toolTip()
     reviewer.click(reviewer.panel.next)
     number = reviewer.tab.block.number
-    QTest.keyClick(reviewer.canvas, Qt.Key.Key_F11)
+    reviewer.activate()
+    QTest.keyClick(reviewer.canvas, Qt.Key.Key_F12)
     reviewer.settle()
     assert reviewer.project.block(number).flagged and reviewer.queue.flag.isChecked()
-    QTest.keyClick(reviewer.canvas, Qt.Key.Key_F11, Qt.KeyboardModifier.ControlModifier)
+    QTest.keyClick(reviewer.canvas, Qt.Key.Key_F12, Qt.KeyboardModifier.ShiftModifier)
     qtbot.waitUntil(reviewer.queue.note.hasFocus, timeout=5000)
     QTest.keyClicks(reviewer.queue.note, "two vessels or one?")
     QTest.keyClick(reviewer.queue.note, Qt.Key.Key_Return)
@@ -123,8 +128,9 @@ def test_flag_and_note_by_their_keys_are_in_the_list_and_survive_reopening(revie
     reviewer.open_project()
     row = next(n for n, one in enumerate(reviewer.tab.candidates) if one.block and one.block.number == number)
     item = reviewer.panel.list.topLevelItem(row)
+    reviewer.activate()
     assert "⚑" in item.text(1) and "two vessels or one?" in item.toolTip(1)
-    QTest.keyClick(reviewer.canvas, Qt.Key.Key_F11)
+    QTest.keyClick(reviewer.canvas, Qt.Key.Key_F12)
     reviewer.settle()
     assert not reviewer.project.block(number).flagged
 
@@ -134,7 +140,8 @@ def test_escape_leaves_a_note_as_it_was(reviewer, qtbot):
     reviewer.click(reviewer.panel.next)
     number = reviewer.tab.block.number
     before = reviewer.project.block(number).note
-    QTest.keyClick(reviewer.canvas, Qt.Key.Key_F11, Qt.KeyboardModifier.ControlModifier)
+    reviewer.activate()
+    QTest.keyClick(reviewer.canvas, Qt.Key.Key_F12, Qt.KeyboardModifier.ShiftModifier)
     qtbot.waitUntil(reviewer.queue.note.hasFocus, timeout=5000)
     QTest.keyClicks(reviewer.queue.note, "oops")
     QTest.keyClick(reviewer.queue.note, Qt.Key.Key_Escape)
@@ -153,22 +160,23 @@ def test_the_time_at_a_block_is_kept_with_it(reviewer, qtbot):
     reviewer.click(reviewer.panel.skip)
     reviewer.settle()
     assert reviewer.project.block(number).seconds >= before + 1
-    assert "a block" in reviewer.queue.progress.text()
+    assert "a block" in reviewer.panel.summary.text()
 
 
 def test_the_work_can_be_stopped_and_gone_on_with(reviewer, qtbot):
     reviewer.open_project()
     qtbot.waitUntil(lambda: reviewer.tab.queue.looking.total > 0, timeout=60_000)
-    qtbot.mouseClick(reviewer.queue.fold.header, Qt.MouseButton.LeftButton)
-    assert reviewer.queue.turn.text() == "Stop looking"
+    assert reviewer.queue.turn.text() == "Stop" and reviewer.queue.bar.isVisible()
     qtbot.mouseClick(reviewer.queue.turn, Qt.MouseButton.LeftButton)
     reviewer.looked()
     done = reviewer.tab.queue.looking.done
-    assert 0 < done < 4 and reviewer.queue.turn.text() == "Go on looking"
+    assert 0 < done < 4 and reviewer.queue.turn.text() == "Go on"
     assert f"Stopped after {done} of 4" in reviewer.queue.status.text()
+    assert sum("bits" in why for why in reviewer.whys()) == 4 - done
     qtbot.mouseClick(reviewer.queue.turn, Qt.MouseButton.LeftButton)
     reviewer.looked()
-    assert reviewer.tab.queue.looking.done == 4 and reviewer.queue.turn.text() == "Look again"
+    assert reviewer.tab.queue.looking.done == 4 and not reviewer.queue.turn.isVisible()
+    assert not any("bits" in why for why in reviewer.whys())
 
 
 def test_another_side_is_another_queue(reviewer):

@@ -14,7 +14,7 @@ from napari_vesselkd.proofreading.calibration import Reliability
 
 REGION = Region((0, 64, 128), (32, 128, 192))
 BLOCK = ReviewBlock(3, REGION)
-CURVE = Reliability(1.8, 2, 900, (0.1, None), (0.2, None), (900, 0), 0.15, 0.02)
+CURVE = Reliability(1.8, 0.5, 2, 900, (0.1, None), (0.2, None), (900, 0), 0.15, 0.02)
 
 
 def test_a_row_gives_the_reasons_short_and_all_of_them_at_the_mouse():
@@ -22,7 +22,7 @@ def test_a_row_gives_the_reasons_short_and_all_of_them_at_the_mouse():
         REGION, 0.31, None, "7 ends, 2 gaps", ("7 open ends", "2 likely gaps"), worth=2.34, stands_for=0.14
     )
     row = row_of(found)
-    assert (row.state, row.place, row.why) == ("not opened", "0 · 64 · 128", "7 ends, 2 gaps")
+    assert (row.state, row.place, row.why) == ("new", "0 · 64 · 128", "7 ends, 2 gaps")
     for words in ("• 7 open ends", "• 2 likely gaps", "Worth 2.3 times", "Stands for 14%", "0.31 bits"):
         assert words in row.tooltip
 
@@ -48,10 +48,12 @@ def test_progress_counts_blocks_and_tells_how_long_the_rest_takes():
         for n, s in ((1, 60), (2, 120), (3, 600))
     ]
     skipped = replace(BLOCK, number=4, state=BlockState.SKIPPED)
-    mip = replace(BLOCK, number=5, state=BlockState.ACCEPTED, axis=0, seconds=9999.0)
-    text = progress_text((*done, skipped, BLOCK, mip), 10)
-    assert text == "4 of 10 blocks done · 2.0 min a block · 12.0 min for the rest"
-    assert progress_text((), 10) == "0 of 10 blocks done"
+    text = progress_text((*done, skipped, BLOCK), 10)
+    assert text == "4 of 10 done: 3 accepted, 1 skipped · 1 open · 2.0 min a block · 12.0 min for the rest"
+    assert progress_text([replace(one, held_out=True) for one in done], 3).startswith(
+        "3 of 3 done: 3 accepted (3 held out) · 2.0 min a block"
+    )
+    assert progress_text((), 10) == "0 of 10 done"
     assert progress_text((), 0) == ""
 
 
@@ -62,12 +64,12 @@ def test_times_are_said_in_a_fitting_unit(seconds, text):
 
 def test_work_in_the_background_says_how_far_it_is_and_can_be_stopped_and_gone_on_with():
     running = draw_queue(Looking(running=True, done=12, total=48))
-    assert "12 of 48" in running.status and running.share == 0.25 and running.turn.text == "Stop looking"
+    assert "12 of 48" in running.status and running.share == 0.25 and running.turn.text == "Stop"
     stopped = draw_queue(Looking(stopped=True, done=12, total=48))
-    assert "Stopped after 12 of 48" in stopped.status and stopped.turn.text == "Go on looking"
+    assert "Stopped after 12 of 48" in stopped.status and stopped.turn.text == "Go on"
     assert stopped.share is None
     idle = draw_queue(Looking(done=48, total=48))
-    assert idle.status == "" and idle.turn.text == "Look again"
+    assert idle.status == "" and idle.turn is None
 
 
 def test_flag_and_note_need_a_block_that_was_begun_and_a_project_that_can_be_written():
@@ -88,6 +90,13 @@ def test_what_went_wrong_is_said():
 def test_the_curve_is_put_in_a_sentence_and_without_one_it_says_how_to_get_it():
     assert draw_queue(Looking()).curve == NOT_CALIBRATED
     text = draw_queue(Looking(reliability=CURVE)).curve
-    assert "2 held-out blocks" in text and "too sure" in text and "1.80" in text and "15.0%" in text
+    assert (
+        "2 held-out blocks" in text
+        and "too sure" in text
+        and "too little" in text
+        and "1.80" in text
+        and "15.0%" in text
+    )
     assert "less sure" in draw_queue(Looking(reliability=replace(CURVE, temperature=0.7))).curve
+    assert "too much" in draw_queue(Looking(reliability=replace(CURVE, shift=-1.0))).curve
     assert "about right" in draw_queue(Looking(reliability=replace(CURVE, temperature=1.02, blocks=1))).curve

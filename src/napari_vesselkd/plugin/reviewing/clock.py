@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, QTimer
-from qtpy.QtWidgets import QApplication
 
 IDLE = 30.0  # s without mouse or key after which the person is taken to be away
 TICK_MS = 1000
@@ -25,13 +25,18 @@ class BlockClock(QObject):
     ----------
     keep : callable
         Takes the number of a block and seconds to add to it.
+    watched : QObject
+        The canvas: what the person does there counts. A filter of all events of the application would cost
+        every one of them a call of Python.
     now : callable, optional
         Seconds that never go back.
     """
 
-    def __init__(self, keep: Callable[[int, float], Any], now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, keep: Callable[[int, float], Any], watched: Any, now: Callable[[], float] = time.monotonic
+    ) -> None:
         super().__init__()
-        self._keep, self._now = keep, now
+        self._keep, self._watched, self._now = keep, watched, now
         self._number: int | None = None
         self._gathered = 0.0
         self._seen = self._last = now()
@@ -44,9 +49,7 @@ class BlockClock(QObject):
         self.end()
         self._number = number
         self._seen = self._last = self._now()
-        application = QApplication.instance()
-        if application is not None:
-            application.installEventFilter(self)
+        self._watched.installEventFilter(self)
         self._timer.start()
 
     def end(self) -> None:
@@ -57,9 +60,8 @@ class BlockClock(QObject):
         self._give()
         self._number = None
         self._timer.stop()
-        application = QApplication.instance()
-        if application is not None:
-            application.removeEventFilter(self)
+        with suppress(RuntimeError):  # the window is gone already
+            self._watched.removeEventFilter(self)
 
     def tick(self) -> None:
         """Count the time since the last tick, as far as the person was there."""

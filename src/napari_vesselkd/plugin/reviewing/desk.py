@@ -35,7 +35,7 @@ class ReviewDesk(QObject):
     found = Signal()
     changed = Signal()
 
-    def __init__(self, session: ProjectSession, panel: QueuePanel) -> None:
+    def __init__(self, session: ProjectSession, panel: QueuePanel, canvas: Any) -> None:
         super().__init__()
         self._session, self._panel = session, panel
         self.looking = Looking()
@@ -45,9 +45,8 @@ class ReviewDesk(QObject):
         self._leaving = False
         self._renewed = 0.0
         self._block: int | None = None
-        self._listed = 0
         self._timer = delayed(self, DELAY_MS, self.look)
-        self.clock = BlockClock(self._add_seconds)
+        self.clock = BlockClock(self._add_seconds, canvas)
         panel.turned.connect(self._turned)
         panel.flagged.connect(self._flag)
         panel.noted.connect(self._note)
@@ -110,7 +109,7 @@ class ReviewDesk(QObject):
         """Stop: the project is closing."""
         self._leave()
         self.looking, self._side = Looking(), 0
-        self.show_block(None, 0)
+        self.show_block(None)
 
     def release(self) -> None:
         """Stop: the dock is closing."""
@@ -120,6 +119,9 @@ class ReviewDesk(QObject):
         self._leaving = True
         self.clock.end()
         self._leaving = False
+        for task in self._keeping:
+            task.abandon()
+        self._keeping.clear()
         self._give_up()
 
     def _give_up(self) -> None:
@@ -169,9 +171,9 @@ class ReviewDesk(QObject):
 
     # The block that is worked on
 
-    def show_block(self, number: int | None, listed: int) -> None:
-        """Let flag and note be about the block of that number; so many blocks are listed."""
-        self._block, self._listed = number, listed
+    def show_block(self, number: int | None) -> None:
+        """Let flag and note be about the block of that number."""
+        self._block = number
         self.paint()
 
     def paint(self) -> None:
@@ -180,7 +182,7 @@ class ReviewDesk(QObject):
         blocks = () if project is None else project.blocks
         block = next((one for one in blocks if one.number == self._block), None)
         locked = self._session.why_not_edit
-        self._panel.paint(draw_queue(self.looking, blocks, self._listed, block, locked=locked))
+        self._panel.paint(draw_queue(self.looking, block, locked=locked))
 
     def _flag(self, on: bool) -> None:
         self._remark(lambda project, number: project.flag(number, on))

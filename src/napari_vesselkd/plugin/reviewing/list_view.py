@@ -10,6 +10,7 @@ from napari_vesselkd.plugin.reviewing.rows import Row
 
 COLOURS = {"open": "#ff9a2e", "accepted": "#5fc97a", "skipped": "#8a8f98", "": "transparent"}
 DOT = 10
+ROWS = 6  # that are seen at once; fewer take less room
 WHY = (
     "What strikes about a block, the strongest first: point at a row for all of it. "
     "In the order of the entropy: its mean in bits, 0 sure, 1 a guess."
@@ -34,7 +35,6 @@ class ReviewList(QTreeWidget):
         self.setAlternatingRowColors(False)
         self.setTextElideMode(Qt.TextElideMode.ElideRight)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumHeight(150)
         header = self.header()
         header.setStretchLastSection(True)
         header.setMinimumSectionSize(40)
@@ -54,6 +54,7 @@ class ReviewList(QTreeWidget):
             if not self._rows or self._rows[index] != row:
                 self._fill(self.topLevelItem(index), row)
         self._rows = rows
+        self._fit()
         if 0 <= selected < len(rows) and self.currentIndex().row() != selected:
             item = self.topLevelItem(selected)
             self.setCurrentItem(item)
@@ -63,6 +64,12 @@ class ReviewList(QTreeWidget):
             self.clearSelection()
         blocker.unblock()
         self.viewport().update()
+
+    def _fit(self) -> None:
+        """Take the height of the rows, of six at most."""
+        row = self.sizeHintForRow(0) if self._rows else 0
+        height = self.header().sizeHint().height() + row * min(len(self._rows), ROWS) + 2 * self.frameWidth()
+        self.setFixedHeight(height)
 
     def _fill(self, item: Any, row: Row) -> None:
         for column, text in enumerate((row.state, row.place, row.why)):

@@ -1,4 +1,4 @@
-"""The queue's part of the Correct tab under the list: how far one is, flag and note, reliability."""
+"""The queue's part of the Correct tab under the list: flag and note, reliability."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ class QueuePanel(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.progress, self.status, self.notice, self.curve = Fact(), Fact(), Fact(), Fact()
+        self.status, self.notice, self.curve = Fact(), Fact(), Fact()
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setRange(0, 1000)
@@ -58,15 +58,16 @@ class QueuePanel(QWidget):
 
     def paint(self, picture: QueuePicture) -> None:
         """Show everything; a note that is being written stays as it is."""
-        self.progress.show_text(picture.progress)
         self.status.show_text(picture.status)
         self.notice.show_text(picture.notice, problem=True)
         self.bar.setVisible(picture.share is not None)
         if picture.share is not None:
             self.bar.setValue(round(1000 * picture.share))
-        self.turn.setText(picture.turn.text)
-        self.turn.setEnabled(picture.turn.enabled)
-        self.turn.setToolTip(picture.turn.tooltip)
+        self.turn.setVisible(picture.turn is not None)
+        if picture.turn is not None:
+            self.turn.setText(picture.turn.text)
+            self.turn.setEnabled(picture.turn.enabled)
+            self.turn.setToolTip(picture.turn.tooltip)
         paint_button(self.flag, picture.flag, keymap.FLAG)
         self.flag.setChecked(picture.flagged)
         self.note.setEnabled(picture.note_enabled)
@@ -108,14 +109,19 @@ class QueuePanel(QWidget):
         content = QVBoxLayout(inside)
         content.setContentsMargins(0, 0, 0, 0)
         content.setSpacing(3)
-        for widget in (self.plot, self.curve, self.turn):
+        for widget in (self.plot, self.curve):
             content.addWidget(widget)
         self.fold = Fold("How reliable the queue is", inside)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)
-        for widget in (self.progress, self.bar, self.status, self.notice):
-            column.addWidget(widget)
+        work = QHBoxLayout()
+        work.setSpacing(4)
+        work.addWidget(self.status, stretch=1)
+        work.addWidget(self.turn)
+        column.addWidget(self.bar)
+        column.addLayout(work)
+        column.addWidget(self.notice)
         column.addLayout(remarks)
         column.addWidget(self.fold)
 

@@ -1,5 +1,6 @@
 """The lines of the list of blocks, computed without Qt."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -37,10 +38,10 @@ class Row:
 def row_of(candidate: Candidate, open_number: int | None = None) -> Row:
     """Return the line of a candidate."""
     block, region = candidate.block, candidate.region
-    state, kind = "not opened", ""
+    state, kind = "new", ""
     if block is not None:
         kind = str(block.state.value)
-        state = kind + (" · held out" if is_held(block) else "")
+        state = "held out" if is_held(block) else kind
         state = "being edited" if block.number == open_number else state
     bits = "" if candidate.uncertainty is None else f"{candidate.uncertainty:.2f}"
     queued = candidate.worth is not None or candidate.reason
@@ -50,20 +51,25 @@ def row_of(candidate: Candidate, open_number: int | None = None) -> Row:
     return Row(state, kind, f"{marks} {place}".strip(), why, _tooltip(candidate, state))
 
 
-def progress_text(blocks: tuple[ReviewBlock, ...], listed: int) -> str:
-    """Return how many of the listed blocks are done, how long one takes and how long the rest will."""
-    blocks = tuple(one for one in blocks if one.axis is None)
-    done = [one for one in blocks if one.state in (BlockState.ACCEPTED, BlockState.SKIPPED)]
+def progress_text(blocks: Sequence[ReviewBlock], listed: int) -> str:
+    """Return how many of the listed blocks are done, what became of them, and how long the rest will take."""
     if not listed:
         return ""
-    total = max(listed, len(done))
-    parts = [f"{len(done)} of {total} blocks done"]
+    accepted = [one for one in blocks if one.state is BlockState.ACCEPTED]
+    skipped = [one for one in blocks if one.state is BlockState.SKIPPED]
+    opened = sum(one.state is BlockState.OPEN for one in blocks)
+    held = sum(one.held_out for one in accepted)
+    done = [*accepted, *skipped]
+    kinds = [f"{len(accepted)} accepted" + (f" ({held} held out)" if held else "")] if accepted else []
+    kinds += [f"{len(skipped)} skipped"] if skipped else []
+    parts = [f"{len(done)} of {listed} done" + (": " if kinds else "") + ", ".join(kinds)]
+    parts += [f"{opened} open"] if opened else []
     times = [one.seconds for one in done if one.seconds > 0]
     if times:
         usual = median(times)
         parts.append(f"{describe_seconds(usual)} a block")
-        if total > len(done):
-            parts.append(f"{describe_seconds(usual * (total - len(done)))} for the rest")
+        if listed > len(done):
+            parts.append(f"{describe_seconds(usual * (listed - len(done)))} for the rest")
     return " · ".join(parts)
 
 

@@ -7,7 +7,6 @@ flag and note are about, into a `QueuePicture`.
 from dataclasses import dataclass
 
 from napari_vesselkd.plugin.failure import Failure
-from napari_vesselkd.plugin.reviewing.rows import progress_text
 from napari_vesselkd.plugin.segment_state import Button
 from napari_vesselkd.project import ReviewBlock
 from napari_vesselkd.proofreading.calibration import Reliability
@@ -49,11 +48,11 @@ class QueuePicture:
 
     Attributes
     ----------
-    progress, status, notice : str
+    status, notice : str
     share : float or None
         Of the blocks that were looked at, 0..1; None hides the bar.
-    turn : Button
-        Stops the work, or begins it again.
+    turn : Button or None
+        Stops the work, or goes on with it; None where it goes by itself.
     flag : Button
     flagged : bool
     note : str
@@ -65,11 +64,10 @@ class QueuePicture:
         What the curve says.
     """
 
-    progress: str
     status: str
     notice: str
     share: float | None
-    turn: Button
+    turn: Button | None
     flag: Button
     flagged: bool
     note: str
@@ -81,8 +79,6 @@ class QueuePicture:
 
 def draw_queue(
     looking: Looking,
-    blocks: tuple[ReviewBlock, ...] = (),
-    listed: int = 0,
     block: ReviewBlock | None = None,
     *,
     locked: str = "",
@@ -92,10 +88,6 @@ def draw_queue(
     Parameters
     ----------
     looking : Looking
-    blocks : tuple of ReviewBlock
-        All that were begun.
-    listed : int
-        Blocks in the list.
     block : ReviewBlock or None
         That flag and note are about: the open one, else the selected one if it was begun.
     locked : str
@@ -105,7 +97,6 @@ def draw_queue(
     flagged = block is not None and block.flagged
     tip = "Take the flag away" if flagged else "Mark this block, to come back to it or to show somebody"
     return QueuePicture(
-        progress=progress_text(blocks, listed),
         status=_status(looking),
         notice=looking.notice if looking.failure is None else str(looking.failure.headline),
         share=looking.done / looking.total if looking.running and looking.total else None,
@@ -113,9 +104,7 @@ def draw_queue(
         flag=Button("Flagged" if flagged else "Flag", not wait, wait or tip),
         flagged=flagged,
         note="" if block is None else block.note,
-        note_hint="Open a block to write a note"
-        if wait
-        else f"Note on block {block.number if block else 0}…",
+        note_hint="Note" if block is None else f"Note on block {block.number}",
         note_enabled=not wait,
         reliability=looking.reliability,
         curve=_curve(looking.reliability),
@@ -124,20 +113,20 @@ def draw_queue(
 
 def _status(looking: Looking) -> str:
     if looking.running:
-        if not looking.total:
-            return "Looking for what changed…"
+        if not looking.total:  # mostly nothing has changed
+            return ""
         return f"Looking at the blocks: {looking.done} of {looking.total}. The list can be used meanwhile."
     if looking.stopped:
         return f"Stopped after {looking.done} of {looking.total} blocks; the others count by their entropy."
     return ""
 
 
-def _turn(looking: Looking, locked: str) -> Button:
-    if looking.running:
-        return Button("Stop looking", True, "What was found is kept; go on whenever you like")
-    text = "Go on looking" if looking.stopped else "Look again"
-    tip = "Look at what changed since: it happens by itself after a segmentation or an accepted block"
-    return Button(text, not locked, locked or tip)
+def _turn(looking: Looking, locked: str) -> Button | None:
+    if looking.running and looking.total:
+        return Button("Stop", True, "What was found is kept; go on whenever you like")
+    if looking.stopped:
+        return Button("Go on", not locked, locked or "Look at the blocks that are left")
+    return None
 
 
 def _curve(found: Reliability | None) -> str:
@@ -147,7 +136,14 @@ def _curve(found: Reliability | None) -> str:
     how = "about right" if abs(found.temperature - 1) <= 0.05 else sure
     blocks = "one held-out block" if found.blocks == 1 else f"{found.blocks} held-out blocks"
     return (
-        f"By {blocks} the model is {how}: its logits are divided by {found.temperature:.2f} here. "
+        f"By {blocks} the model is {how}{_shifted(found.shift)}: here its logits are divided by "
+        f"{found.temperature:.2f} and {found.shift:+.2f} is added. "
         f"Probabilities were off by {found.error_before:.1%} on average and are by {found.error_after:.1%} "
         "now, measured on the same blocks."
     )
+
+
+def _shifted(shift: float) -> str:
+    if abs(shift) < 0.1:
+        return ""
+    return " and finds too little" if shift > 0 else " and finds too much"
