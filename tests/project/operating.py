@@ -25,7 +25,7 @@ from napari_vesselkd.labels.edits import SHEET
 from napari_vesselkd.project import Project
 from projects import check_agreement
 
-LONGEST = 12  # operations before a child is killed
+LONGEST = 5  # operations before a child is killed
 
 
 def checksum(project):

@@ -14,12 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from histories import ONE, SMALL, TWO, act, actions, fill, snapshot
-from napari_vesselkd.errors import ProjectError
+from napari_vesselkd.errors import OutputError, ProjectError
 from napari_vesselkd.geometry import Region
+from napari_vesselkd.labels import LabelStore
 from napari_vesselkd.labels import journal as journal_module
 from napari_vesselkd.labels.journal import Journal, encoded
 from napari_vesselkd.project import Project
-from projects import check_agreement, new_project, whole
+from projects import check_agreement, give_labels, new_project, whole
 
 CORNER = Region((36, 290, 60), (40, 300, 70))
 
@@ -218,3 +219,24 @@ def test_every_operation_says_who_when_and_on_what(path):
     assert json.loads(json.dumps(records[1]))["tool"] == "brush"
     with Project.open(path) as again:
         assert whole(again).any()
+
+
+def test_a_flush_that_was_stopped_between_two_levels_is_finished(project, monkeypatch):
+    give_labels(project)
+    edit = project.edit_anywhere()
+    fill(edit, Region((2, 3, 4), (20, 60, 40)), 2)
+    write = LabelStore.write
+
+    def stopped(store, region, voxels):
+        store.levels[0][region.slices] = voxels
+        raise OutputError("The disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LabelStore, "write", stopped)
+        with pytest.raises(OutputError):
+            project.flush()
+    assert LabelStore.write is write
+    project._journal.close()
+    project._lock.release()
+    with Project.open(project.path) as again:
+        check_agreement(again)

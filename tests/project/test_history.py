@@ -253,8 +253,7 @@ def test_flags_notes_and_time_are_kept_and_not_undone(project):
 
 
 def test_what_is_painted_anywhere_teaches_in_pieces_but_nothing_of_a_held_out_block(project):
-    held = None
-    for region in (ONE, TWO, Region((0, 70, 0), (20, 90, 20))):
+    for region in (ONE, Region((0, 100, 0), (20, 120, 20)), Region((0, 70, 0), (20, 90, 20))):
         fill(project.edit(region), SMALL, 2)
         project.accept(len(project.blocks))
     (held,) = project.held_out_blocks

@@ -47,6 +47,7 @@ class Corrected(Held):
         self._label_store: LabelStore | None = None
         self._remembered: Remembered = {}
         self._operations = Operations()
+        self._doubtful = True
         self._read_history()
         for number in sorted(self._operations.odd):
             name = {STATE: "The project's journal", SHEET: "The journal of what was painted anywhere"}
@@ -216,6 +217,10 @@ class Corrected(Held):
                 waiting = [one for one in operations.sheet_boxes if one[0] > self._state.sheet]
             if not waiting:
                 return ()
+            if self._doubtful:  # a flush was stopped amid writing: what it wrote may lack its coarser levels
+                for box, _ in self._state.sheet_unshown:
+                    self._corrections.write(box, self._composed(box, self._state.corrected))
+            self._doubtful = True
             changes = self._sheet_changes(box for _, boxes in waiting for box in boxes)
             told = [
                 {"box": bounds(box), "withdrawn": None if gone is None else bounds(gone)}
@@ -226,6 +231,7 @@ class Corrected(Held):
             for box, new, _ in changes:
                 self._corrections.write(box, new)
             self._note({"event": "sheet", "seq": max(seq for seq, _ in waiting), "boxes": []})
+            self._doubtful = False
             with operations.turn:
                 operations.sheet_boxes = [one for one in operations.sheet_boxes if one[0] > self._state.sheet]
             self.apply_pending()
