@@ -90,6 +90,16 @@ class Proofreader(Corrector):
         self.settle()
         self.at(DEPTH)
 
+    def start(self):
+        """Begin again: nothing in hand, everything undone, the whole volume as the open block."""
+        if self.tab.block is not None:
+            self.desk.leave()
+            while self.project.history.can_undo:
+                self.tab.undo()
+                self.settle()
+        self.viewer.dims.order = (0, 1, 2)
+        self.open_block()
+
     def at(self, z):
         self.viewer.dims.set_point(0, z * SIZE[0])
         self.qtbot.wait(20)

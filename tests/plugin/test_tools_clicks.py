@@ -51,9 +51,8 @@ def applied(person, before, tool):
     return after
 
 
-def test_connect_join_and_split_take_two_clicks_each(proofreader, shot):
-    person = proofreader
-    person.open_block()
+def connect_join_and_split_take_two_clicks_each(person, shot):
+    person.start()
     before = propose(person, "connect", LEFT, RIGHT)
     assert "+ " in person.said and "µm³" in person.said
     shot("connect")
@@ -71,9 +70,8 @@ def test_connect_join_and_split_take_two_clicks_each(proofreader, shot):
     assert connected(applied(person, before, "join"), *TWINS)
 
 
-def test_piece_spur_cut_and_fill_take_one_click_each(proofreader, shot):
-    person = proofreader
-    person.open_block()
+def piece_spur_cut_and_fill_take_one_click_each(person, shot):
+    person.start()
     before = propose(person, "delete piece", PIECE)
     shot("piece")
     after = applied(person, before, "delete piece")
@@ -105,9 +103,8 @@ def test_piece_spur_cut_and_fill_take_one_click_each(proofreader, shot):
     assert np.flatnonzero((before != after).any(axis=(0, 1))).tolist() == [HOLE[2]]
 
 
-def test_interpolate_fills_between_two_slices_across_the_axis_of_the_view(proofreader, shot):
-    person = proofreader
-    person.open_block()
+def interpolate_fills_between_two_slices_across_the_axis_of_the_view(person, shot):
+    person.start()
     person.layer.data[...] = 1
     for x in (10, 30):
         person.layer.data[10:14, 40:48, x] = 2
@@ -126,8 +123,7 @@ def test_interpolate_fills_between_two_slices_across_the_axis_of_the_view(proofr
     assert (after[10:14, 40:48, 10:31] == 2).all() and (after == 2).sum() == 4 * 8 * 21
 
 
-def test_what_is_wrong_is_said_in_a_sentence_and_nothing_changes(proofreader, shot):
-    person = proofreader
+def what_is_wrong_is_said_in_a_sentence_and_nothing_changes(person, shot):
     person.open_block(Region((0, 0, 0), (24, 64, 64)))
     before = person.voxels.copy()
     nowhere = (DEPTH, 48, 5)
@@ -161,16 +157,14 @@ def test_what_is_wrong_is_said_in_a_sentence_and_nothing_changes(proofreader, sh
     assert not person.project.history.can_undo
 
 
-def test_connecting_in_an_empty_image_is_straight_and_says_that_the_image_is_silent(proofreader):
-    person = proofreader
+def connecting_in_an_empty_image_is_straight_and_says_that_the_image_is_silent(person, shot):
     person.open_block(Region((0, 28, 28), (24, 48, 96)))
     propose(person, "connect", (DEPTH, 35, 40), (DEPTH, 40, 80))
     assert "the image hardly supports it" in person.said
 
 
-def test_escape_takes_back_one_thing_after_the_other(proofreader):
-    person = proofreader
-    person.open_block()
+def escape_takes_back_one_thing_after_the_other(person, shot):
+    person.start()
     before = propose(person, "connect", LEFT, RIGHT)
     person.escape()
     assert person.proposal is None and person.hand.tool.name == "connect" and not person.hand.clicks
@@ -184,9 +178,8 @@ def test_escape_takes_back_one_thing_after_the_other(proofreader):
     assert not person.project.history.can_undo
 
 
-def test_a_click_while_another_is_computed_counts_and_is_said(proofreader):
-    person = proofreader
-    person.open_block()
+def a_click_while_another_is_computed_counts_and_is_said(person, shot):
+    person.start()
     person.pick("delete piece")
     person.touch(*LEFT, settle=False)
     assert person.hand.busy
@@ -197,9 +190,8 @@ def test_a_click_while_another_is_computed_counts_and_is_said(proofreader):
     assert person.voxels[PIECE] == 1 and person.voxels[LEFT] == 2
 
 
-def test_painting_or_another_mode_puts_the_tool_away(proofreader):
-    person = proofreader
-    person.open_block()
+def painting_or_another_mode_puts_the_tool_away(person, shot):
+    person.start()
     for key, mode in ((Qt.Key.Key_W, "paint"), (Qt.Key.Key_P, "paint"), (Qt.Key.Key_F, "fill")):
         person.layer.mode = "paint"
         person.pick("cut")
@@ -213,9 +205,8 @@ def test_painting_or_another_mode_puts_the_tool_away(proofreader):
     assert (person.voxels != before).any()
 
 
-def test_dragging_pans_and_proposes_nothing(proofreader):
-    person = proofreader
-    person.open_block()
+def dragging_pans_and_proposes_nothing(person, shot):
+    person.start()
     person.pick("delete piece")
     centre = np.array(person.viewer.scene.camera.center)
     person.draw(PIECE, (DEPTH, 40, 26), (DEPTH, 42, 34))
@@ -223,9 +214,8 @@ def test_dragging_pans_and_proposes_nothing(proofreader):
     assert np.abs(np.array(person.viewer.scene.camera.center) - centre).max() > 5
 
 
-def test_what_is_proposed_follows_an_undo(proofreader):
-    person = proofreader
-    person.open_block()
+def what_is_proposed_follows_an_undo(person, shot):
+    person.start()
     person.stroke((40, 60), (40, 70))
     person.pick("delete piece")
     person.touch(DEPTH, 40, 65)
@@ -233,3 +223,22 @@ def test_what_is_proposed_follows_an_undo(proofreader):
     assert count
     person.undo()
     assert person.proposal is None and "There is no vessel at the point" in person.said
+
+
+def test_every_tool_that_takes_clicks(proofreader, shot):
+    connect_join_and_split_take_two_clicks_each(proofreader, shot)
+    piece_spur_cut_and_fill_take_one_click_each(proofreader, shot)
+    interpolate_fills_between_two_slices_across_the_axis_of_the_view(proofreader, shot)
+
+
+def test_what_cannot_be_done_is_said(proofreader, shot):
+    what_is_wrong_is_said_in_a_sentence_and_nothing_changes(proofreader, shot)
+    connecting_in_an_empty_image_is_straight_and_says_that_the_image_is_silent(proofreader, shot)
+
+
+def test_gestures(proofreader, shot):
+    escape_takes_back_one_thing_after_the_other(proofreader, shot)
+    a_click_while_another_is_computed_counts_and_is_said(proofreader, shot)
+    what_is_proposed_follows_an_undo(proofreader, shot)
+    painting_or_another_mode_puts_the_tool_away(proofreader, shot)
+    dragging_pans_and_proposes_nothing(proofreader, shot)

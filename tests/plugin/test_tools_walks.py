@@ -13,9 +13,8 @@ SHIFT = Qt.KeyboardModifier.ShiftModifier
 GAP, SPUR, PIECE, LUMEN = (DEPTH, TRUNK_Y, 45), (DEPTH, 28, 75), (DEPTH, 38, 20), (DEPTH, HOLLOW_Y, 50)
 
 
-def test_likely_errors_are_walked_through_with_one_key(proofreader, shot):
-    person = proofreader
-    person.open_block()
+def likely_errors_are_walked_through_with_one_key(person, shot):
+    person.start()
     start = person.voxels.copy()
     for tool, place, value in (
         ("gap", GAP, 2),
@@ -40,15 +39,14 @@ def test_likely_errors_are_walked_through_with_one_key(proofreader, shot):
 
 def two_gaps(person):
     """Cut the trunk once more, so that there are two gaps, and look for them."""
-    person.open_block()
+    person.start()
     person.layer.data[:, :24, 20:26] = 1
     person.qtbot.waitUntil(lambda: not person.tab.block.unsaved, timeout=5000)
     person.pick("gap")
     assert len(person.hand.walk.found) == 2
 
 
-def test_a_rejected_proposal_does_not_come_again_and_next_leaves_one_for_later(proofreader, shot):
-    person = proofreader
+def a_rejected_proposal_does_not_come_again_and_next_leaves_one_for_later(person, shot):
     two_gaps(person)
     first = person.hand.preview.region
     person.press_key(Qt.Key.Key_N)
@@ -66,8 +64,7 @@ def test_a_rejected_proposal_does_not_come_again_and_next_leaves_one_for_later(p
     assert "No likely gap was found in this block" in person.said and person.hand.tool is None
 
 
-def test_all_that_are_left_are_shown_together_then_applied_as_one_step(proofreader, shot):
-    person = proofreader
+def all_that_are_left_are_shown_together_then_applied_as_one_step(person, shot):
     two_gaps(person)
     before = person.voxels.copy()
     person.press_key(Qt.Key.Key_Return, SHIFT)
@@ -80,9 +77,8 @@ def test_all_that_are_left_are_shown_together_then_applied_as_one_step(proofread
     np.testing.assert_array_equal(person.voxels, before)
 
 
-def test_the_view_goes_to_what_is_proposed(proofreader):
-    person = proofreader
-    person.open_block()
+def the_view_goes_to_what_is_proposed(person, shot):
+    person.start()
     person.at(2)
     person.viewer.scene.camera.zoom *= 4
     person.pick("gap")
@@ -91,9 +87,8 @@ def test_the_view_goes_to_what_is_proposed(proofreader):
     assert np.allclose(centre, (TRUNK_Y, 45), atol=3)
 
 
-def test_fit_moves_walls_of_all_or_of_the_vessel_that_is_clicked(proofreader, shot):
-    person = proofreader
-    person.open_block()
+def fit_moves_walls_of_all_or_of_the_vessel_that_is_clicked(person, shot):
+    person.start()
     start = person.voxels.copy()
     person.pick("fit to image")
     assert "all vessels" in person.said and person.tools.options["most_um"].value() == 2
@@ -109,9 +104,8 @@ def test_fit_moves_walls_of_all_or_of_the_vessel_that_is_clicked(proofreader, sh
     np.testing.assert_array_equal(person.voxels, start)
 
 
-def test_pieces_that_are_small_or_unsure_are_unlabelled_as_the_numbers_say(proofreader, shot):
-    person = proofreader
-    person.open_block()
+def pieces_that_are_small_or_unsure_are_unlabelled_as_the_numbers_say(person, shot):
+    person.start()
     start = person.voxels.copy()
     person.pick("sure pieces")
     assert "1 piece unlabelled" in person.said, person.said
@@ -128,9 +122,8 @@ def test_pieces_that_are_small_or_unsure_are_unlabelled_as_the_numbers_say(proof
     np.testing.assert_array_equal(person.voxels, start)
 
 
-def test_the_threshold_brush_paints_where_the_image_is_bright_one_step_a_stroke(proofreader, shot):
-    person = proofreader
-    person.open_block()
+def the_threshold_brush_paints_where_the_image_is_bright_one_step_a_stroke(person, shot):
+    person.start()
     start = person.voxels.copy()
     person.layer.brush_size = 12
     person.pick("threshold brush")
@@ -152,9 +145,8 @@ def test_the_threshold_brush_paints_where_the_image_is_bright_one_step_a_stroke(
     assert len(set(np.argwhere(person.voxels != start)[:, 0])) > 1
 
 
-def test_two_strokes_in_a_row_are_both_painted(proofreader):
-    person = proofreader
-    person.open_block()
+def two_strokes_in_a_row_are_both_painted(person, shot):
+    person.start()
     person.layer.brush_size = 6
     person.pick("threshold brush")
     settle, person.settle = person.settle, lambda: None
@@ -165,6 +157,20 @@ def test_two_strokes_in_a_row_are_both_painted(proofreader):
     person.settle()
     assert person.voxels[DEPTH, TRUNK_Y, 43] == person.voxels[DEPTH, TRUNK_Y, 48] == 2
     assert [one.tool for one in person.project.history.operations[-2:]] == ["threshold brush"] * 2
+
+
+def test_walks(proofreader, shot):
+    likely_errors_are_walked_through_with_one_key(proofreader, shot)
+    all_that_are_left_are_shown_together_then_applied_as_one_step(proofreader, shot)
+    a_rejected_proposal_does_not_come_again_and_next_leaves_one_for_later(proofreader, shot)
+    the_view_goes_to_what_is_proposed(proofreader, shot)
+
+
+def test_tools_for_the_whole_block_and_the_brush(proofreader, shot):
+    fit_moves_walls_of_all_or_of_the_vessel_that_is_clicked(proofreader, shot)
+    pieces_that_are_small_or_unsure_are_unlabelled_as_the_numbers_say(proofreader, shot)
+    two_strokes_in_a_row_are_both_painted(proofreader, shot)
+    the_threshold_brush_paints_where_the_image_is_bright_one_step_a_stroke(proofreader, shot)
 
 
 def test_clicks_in_3d_mean_the_first_vessel_under_the_mouse(proofreader, shot):
@@ -203,9 +209,12 @@ def test_a_change_reaches_across_the_border_of_the_block_and_one_undo_takes_it_b
     person.enter()
     assert person.voxels[DEPTH, TRUNK_Y, 45] == 2
     assert person.project.labels.read(outside)[DEPTH, TRUNK_Y, 50 - 48] == 1
-    person.undo()
+    person.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    person.tab.block._tick()  # the timer that saves, while a worker is undoing
+    person.settle()
     person.project.flush()
     np.testing.assert_array_equal(person.voxels, before)
+    assert not person.project.history.can_undo and person.layer.editable and person.layer.mode == "paint"
     np.testing.assert_array_equal(person.project.labels.read(outside), around)
 
 

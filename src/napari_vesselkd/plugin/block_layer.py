@@ -69,6 +69,7 @@ class BlockLayer(QObject):
         self._invalid = False
         self._stroke = 0
         self._closed = False
+        self._held: str | None = None  # the mode that the layer had when it was held
         self._sync: Task | None = None
         self._unsynced = False
         self._hidden = _hide([find_layer(viewer, name, image) for name in (STUDENT, CORRECTIONS)])
@@ -126,7 +127,7 @@ class BlockLayer(QObject):
 
     def save(self) -> bool:
         """Journal what the layer holds; False where that failed, then it is tried again."""
-        if self._closed:
+        if self._closed or self._held is not None:
             return True
         try:
             self._check_place()
@@ -245,6 +246,21 @@ class BlockLayer(QObject):
             self._stroke += 0 if held else 1
         elif self.failure is not None:
             self.save()
+
+    def hold(self, held: bool) -> None:
+        """Record and paint nothing while a worker undoes or redoes: the layer is behind the journal then.
+
+        Recorded, what the layer still shows would do again what was just undone.
+        """
+        if self._closed or held == (self._held is not None):
+            return
+        if held:
+            self._held = str(self.layer.mode)
+            self.layer.editable = False
+        else:
+            mode, self._held = self._held, None
+            self.layer.editable = True
+            self.layer.mode = mode
 
     def show_stepped(self, box: Region) -> None:
         """Show what an undo or redo changed inside a box of the volume."""

@@ -188,6 +188,7 @@ class CorrectTab(QWidget):
         panel.label_pressed.connect(self._label_pressed)
         self.desk.changed.connect(self._paint)
         self.anywhere_panel.pressed.connect(self.paint_anywhere)
+        self.history.changed.connect(self._history_changed)
         for changed in (self.anywhere.changed, self.history.changed):
             changed.connect(self._paint)
         self.anywhere.step_asked.connect(self._step)
@@ -405,6 +406,10 @@ class CorrectTab(QWidget):
         """Undo, or do again, one operation of the project's history."""
         if not self._busy:
             self.history.step(again, None if self.block is None else self.block.number)
+
+    def _history_changed(self) -> None:
+        if self.block is not None:
+            self.block.hold(self.history.busy)
 
     def _stepped(self, done: Applied) -> None:
         """Show what an undo or redo did; what it did in a block that is not open, by opening that."""
