@@ -106,7 +106,7 @@ def test_how_like_the_vessel_on_the_other_side_is():
     half = picture(truth).copy()
     half[:, :, 60:] = half.min() + (half[:, :, 60:] - half.min()) / 2  # the other side is half as bright
     found = sorted(one.features.beyond for one in gap_candidates(mask, ONE, image=half))
-    assert found[0] == pytest.approx(0.5, abs=0.1)  # seen from the bright side
+    assert 0.3 < found[0] < 0.6  # seen from the bright side
     assert found[-1] == pytest.approx(2, abs=0.2)  # and from the dark one
 
 

@@ -100,6 +100,19 @@ def test_spurs_that_the_image_does_not_show_are_proposed_and_real_branches_are_n
     assert len(both) == 2
 
 
+def test_only_the_dark_part_of_a_spur_goes_and_thick_or_leaving_branches_stay():
+    trunk, branch = trunk_and_branch(length=14)
+    _, stump = trunk_and_branch(length=4)  # as far as this the image shows a branch
+    (found,) = spur_proposals(trunk | branch, ONE, image=picture(trunk | stump))
+    after = without(trunk | branch, found)
+    assert (branch & ~trunk & ~stump & after).sum() <= 0.1 * (branch & ~trunk & ~stump).sum()
+    assert (stump & ~after).sum() <= 0.1 * (stump & ~trunk).sum()
+    _, thick = trunk_and_branch(thin=4.5)
+    assert spur_proposals(trunk | thick, ONE, image=picture(trunk), least_score=0.0) == ()
+    at_border = (trunk | branch)[:, :34]  # goes on outside
+    assert spur_proposals(at_border, ONE, image=picture(trunk[:, :34]), least_score=0.0) == ()
+
+
 def test_false_pieces_are_dark_or_improbable_ones():
     trunk, _ = trunk_and_branch()
     dark = tube_mask(trunk.shape, (8, 45, 30), (8, 45, 38), 2.0)

@@ -86,15 +86,25 @@ def local_support(values: F32, part: Mask, inside: Mask) -> float:
     part, inside : ndarray of bool, (z, y, x)
         The part, and all that is vessel now.
     """
+    levels = levels_near(values, part, inside)
+    if levels is None:
+        return 0.5
+    low, high = levels
+    return float(np.clip((float(np.median(values[part])) - low) / (high - low), 0, 1))
+
+
+def levels_near(values: F32, part: Mask, inside: Mask) -> tuple[float, float] | None:
+    """Return the median of `values` in the background within 3 voxels of a part, and in the vessel there.
+
+    None where there is none of them or they are alike; arguments as `local_support`.
+    """
     everywhere = np.ones((3, 3, 3), bool)
     near = ndimage.binary_dilation(part, everywhere, iterations=3)
     ground, rest = near & ~ndimage.binary_dilation(inside, everywhere), near & inside & ~part
     if not ground.any() or not rest.any():
-        return 0.5
+        return None
     low, high = float(np.median(values[ground])), float(np.median(values[rest]))
-    if high == low:
-        return 0.5
-    return float(np.clip((float(np.median(values[part])) - low) / (high - low), 0, 1))
+    return None if high == low else (low, high)
 
 
 def normalised(values: F32, inside: Mask, seeds: Mask) -> F32:

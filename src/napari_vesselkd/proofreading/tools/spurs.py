@@ -28,13 +28,17 @@ from napari_vesselkd.proofreading.tools.boxes import (
 )
 from napari_vesselkd.proofreading.tools.components import vessel_at
 from napari_vesselkd.proofreading.tools.ends import End, open_ends
-from napari_vesselkd.proofreading.tools.evidence import SMOOTHING, local_support
+from napari_vesselkd.proofreading.tools.evidence import SMOOTHING, levels_near, local_support
 from napari_vesselkd.proofreading.tools.proposal import BACKGROUND, Proposal, as_points, proposal
 from napari_vesselkd.proofreading.tools.skeleton import SkeletonGraph, skeleton_graph
 
 LOOK = 24  # voxels of the longest side around a click, at first; twice as much where the branch goes on
-LEAST_SCORE = 0.75  # at most a quarter of the contrast of the vessel that it comes from
-LONGEST = 8.0  # radii of the vessel it comes from, of a spur that is proposed unasked
+LEAST_SCORE = 0.65  # at most a third of the contrast of the vessel that it comes from
+LONGEST = 4.0  # radii of the vessel it comes from, and
+SPARE = 6  # voxels, of a spur that is proposed unasked
+THINNEST = 0.65  # of the radius of the vessel it comes from: a thicker branch is none
+DARK = 0.5  # of the contrast of that vessel: of a spur goes what is darker
+LEAST_VOXELS = 4
 
 
 def delete_spur(point: Point, *, vessel: Source, voxel_size_um: VoxelSize) -> Proposal:
@@ -79,7 +83,9 @@ def spur_proposals(
 
     The score is 1 less the support of the branch: by the image its contrast in parts of that of the vessel it
     comes from, by a probability ``min(2 p, 1)``, by both their mean. Without image and probability it is how
-    short the branch is: 1 less its length divided by 8 radii of the vessel that it comes from.
+    short the branch is: 1 less its length divided by 4 radii of the vessel that it comes from and 6 voxels.
+    Branches longer than that, or not much thinner than the vessel, are left alone, and those that end at the
+    border of `region`; of a spur only what is dark from its tip on is taken out.
     """
     shape, size = checked_sources(vessel, image, probability), checked_voxel_size(voxel_size_um)
     looked = checked_box((region or Region.whole(shape)).checked(shape))
@@ -91,9 +97,9 @@ def spur_proposals(
     shown = None if image is None else ndimage.gaussian_filter(read_values(image, looked), sigma)
     chance = None if probability is None else np.clip(2 * read_values(probability, looked), 0, 1)
     tree = KDTree(graph.places_um)
-    both = (one for spurs in (False, True) for one in open_ends(graph, as_shape(inside.shape), spurs=spurs))
     offered = (
-        _spur(end, graph, tree, inside, image=shown, chance=chance, origin=looked.start) for end in both
+        _spur(end, graph, tree, inside, image=shown, chance=chance, origin=looked.start)
+        for end in open_ends(graph, as_shape(inside.shape))
     )
     found = [one for one in offered if one is not None]
     return tuple(sorted((one for one in found if one.score >= least_score), key=lambda one: -one.score))
@@ -109,24 +115,24 @@ def _spur(
     chance: F32 | None,
     origin: Shape,
 ) -> Proposal | None:
-    root = end.branch[-1]
-    if graph.degree[root] < 3:
+    root, step = end.branch[-1], min(graph.voxel_size_um)
+    thick = max(float(graph.radius_um[root]), step)
+    longest = LONGEST * thick + SPARE * step
+    if graph.degree[root] < 3 or end.length_um > longest or end.radius_um > THINNEST * thick:
         return None
-    thick = max(float(graph.radius_um[root]), min(graph.voxel_size_um))
-    reach = float(np.linalg.norm(graph.places_um[end.node] - graph.places_um[root]))
-    if end.length_um > LONGEST * thick + 10 * min(graph.voxel_size_um) or reach < thick:
+    if any(at in (0, size - 1) for at, size in zip(end.voxel, inside.shape, strict=True) if size > 1):
         return None
     box, mask = branch_voxels(end, graph, tree, inside)
     if not mask.any():
         return None
     found = _supports(box, mask, inside, image=image, chance=chance)
+    why = f"A branch of {end.length_um:.1f} um that ends in the open"
     if not found:
-        score = 1 - end.length_um / (LONGEST * thick + 10 * min(graph.voxel_size_um))
-        why = f"A branch of {end.length_um:.1f} um that ends in the open"
+        score = 1 - end.length_um / longest
     else:
-        support = float(np.mean(found))
-        score = 1 - support
-        why = f"A branch of {end.length_um:.1f} um that ends in the open, vessel by {support:.0%}"
+        score = 1 - float(np.mean(found))
+        why += f", vessel by {1 - score:.0%}"
+        mask = _dark_part(end, box, mask, inside, values=chance if image is None else image)
     return proposal(
         "spur",
         box.shifted(origin),
@@ -142,13 +148,38 @@ def _supports(box: Region, mask: Mask, inside: Mask, *, image: F32 | None, chanc
     """Return how much image and probability, those of them that there are, support a branch, 0 to 1."""
     found = []
     if image is not None:
-        room = box.expanded((4, 4, 4)).intersection(Region.whole(inside.shape)) or box
-        part = np.zeros(room.shape, bool)
-        part[box.relative_to(room.start).slices] = mask
+        room, part = _with_room(box, mask, inside)
         found.append(local_support(image[room.slices], part, inside[room.slices]))
     if chance is not None:
         found.append(float(chance[box.slices][mask].mean()))
     return found
+
+
+def _dark_part(end: End, box: Region, mask: Mask, inside: Mask, *, values: F32 | None) -> Mask:
+    """Return what of a branch is darker than half of the vessel it comes from, from its tip on.
+
+    All of it where that is less than 4 voxels or cannot be told.
+    """
+    room, part = _with_room(box, mask, inside)
+    if values is None or (levels := levels_near(values[room.slices], part, inside[room.slices])) is None:
+        return mask
+    low, high = levels
+    dark = mask & ((values[box.slices] - low) / (high - low) < DARK)
+    label, count = ndimage.label(dark, EVERYWHERE)
+    if not count:
+        return mask
+    away = np.linalg.norm(np.argwhere(dark) - np.subtract(end.voxel, box.start), axis=1)
+    tip = label[tuple(np.argwhere(dark)[int(np.argmin(away))])]
+    kept = np.asarray(label == tip)
+    return _with_crumbs(kept, inside[box.slices]) if np.count_nonzero(kept) >= LEAST_VOXELS else mask
+
+
+def _with_room(box: Region, mask: Mask, inside: Mask) -> tuple[Region, Mask]:
+    """Return a box with 4 voxels around `box`, and `mask` in it."""
+    room = box.expanded((4, 4, 4)).intersection(Region.whole(as_shape(inside.shape))) or box
+    part = np.zeros(room.shape, bool)
+    part[box.relative_to(room.start).slices] = mask
+    return room, part
 
 
 def branch_voxels(end: End, graph: SkeletonGraph, tree: KDTree, inside: Mask) -> tuple[Region, Mask]:
