@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 from napari_vesselkd.proofreading.calibration import Reliability
 
 HEIGHT, FONT = 150, 11
-LEFT, RIGHT, TOP, BOTTOM = 44, 12, 8, 32
+LEFT, RIGHT, TOP, BOTTOM = 44, 22, 8, 32
 COLOUR = "#5a9bd8"
 LEAST, MOST = 2.0, 6.0  # radius of a dot in pixels, for few and for most voxels
 
