@@ -8,6 +8,7 @@ from correcting import Corrector
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.labels import journal as journal_module
 from napari_vesselkd.plugin.anywhere import PAINTING
+from napari_vesselkd.plugin.parts import scroll_to
 from napari_vesselkd.project import BlockState
 
 UNDO = (Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
@@ -53,27 +54,26 @@ def test_a_stroke_anywhere_is_a_correction_and_in_the_labels_at_every_level(view
     for level in painter.project.corrections.levels[1:]:
         assert (np.asarray(level[...]) == 2).any()
     assert "1 stroke saved" in painter.tab.anywhere_panel.fact.text()
+    painter.panel.labels.button(1).click()
+    painter.stroke((30, 20), (30, 30))
+    painter.key(Qt.Key.Key_E)
+    assert painter.panel.labels.checkedId() == 0
+    painter.stroke((30, 40), (30, 45))
+    painter.settle()
+    row = painter.corrections()[viewer.dims.current_step[0], 30]
+    assert ((row[22:28] == 1).all(), (row[41:44] == 0).all(), (row[12:18] == 2).all()) == (True,) * 3
+    scroll_to(painter.tab.anywhere_panel)
     shot("anywhere")
+    for _ in range(2):  # the second one while the first is under way
+        painter.key(*UNDO)
+    painter.settle()
+    np.testing.assert_array_equal(painter.corrections(), painted)
+    np.testing.assert_array_equal(np.asarray(layer.data), painted)
     painter.close_project()
     assert PAINTING not in viewer.layers
     painter.open_project()
     np.testing.assert_array_equal(painter.corrections(), painted)
-    assert [one.tool for one in painter.project.history.operations] == ["brush"]
-
-
-def test_background_and_erasing_by_their_keys(painter, viewer):
-    painter.open_project()
-    painter.paint_anywhere()
-    painter.stroke((30, 10), (30, 50))
-    painter.key(Qt.Key.Key_W)
-    painter.stroke((30, 20), (30, 30))
-    painter.key(Qt.Key.Key_E)
-    painter.stroke((30, 40), (30, 45))
-    painter.settle()
-    row = painter.corrections()[viewer.dims.current_step[0], 30]
-    assert (row[22:28] == 1).all()
-    assert (row[41:44] == 0).all()
-    assert (row[12:18] == 2).all()
+    assert [one.undone for one in painter.project.history.operations] == [False, True, True]
 
 
 def test_one_undo_for_strokes_in_a_block_anywhere_and_acceptance(painter, viewer):
@@ -114,19 +114,6 @@ def test_one_undo_for_strokes_in_a_block_anywhere_and_acceptance(painter, viewer
     assert (painter.corrections() != accepted).any()
     assert painter.project.block(number).state is BlockState.ACCEPTED
     assert painter.tab.block is None
-
-
-def test_keys_pressed_while_a_step_is_under_way_are_not_lost(painter):
-    painter.open_project()
-    painter.paint_anywhere()
-    for y in (10, 25, 40):
-        painter.stroke((y, 10), (y, 50))
-    painter.settle()
-    for _ in range(3):
-        painter.key(*UNDO)
-    painter.settle()
-    assert not painter.corrections().any()
-    assert not np.asarray(painter.layer.data).any()
 
 
 def test_opening_a_block_ends_it_and_shows_what_was_painted(painter):
@@ -176,10 +163,17 @@ def test_a_full_disk_is_said_and_what_is_painted_is_saved_later(painter, monkeyp
     assert (painter.corrections() == 2).any()
 
 
-def test_a_layer_that_is_removed_is_saved(painter, viewer):
+def test_in_3d_a_large_volume_is_not_read_whole_and_a_layer_that_is_removed_is_saved(
+    painter, viewer, monkeypatch
+):
+    monkeypatch.setattr("napari_vesselkd.plugin.anywhere.WHOLE_3D", 1000)
     painter.open_project()
     painter.paint_anywhere()
     painter.stroke((30, 10), (30, 50))
+    viewer.dims.ndisplay = 3
+    assert not painter.layer.visible
+    viewer.dims.ndisplay = 2
+    assert painter.layer.visible
     viewer.layers.remove(painter.layer)
     painter.settle()
     assert not painter.tab.anywhere.opened
@@ -194,17 +188,6 @@ def test_what_is_painted_when_the_project_is_closed_at_once_is_there(painter):
     painter.settle()
     painter.open_project()
     assert (painter.corrections() == 2).any()
-
-
-def test_in_3d_a_large_volume_is_not_read_whole(painter, viewer, monkeypatch):
-    monkeypatch.setattr("napari_vesselkd.plugin.anywhere.WHOLE_3D", 1000)
-    painter.open_project()
-    painter.paint_anywhere()
-    layer = painter.layer
-    viewer.dims.ndisplay = 3
-    assert not layer.visible
-    viewer.dims.ndisplay = 2
-    assert layer.visible
 
 
 def test_an_image_of_one_slice(viewer, dock, qtbot, tmp_path):
