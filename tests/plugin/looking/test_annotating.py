@@ -29,6 +29,14 @@ class Painter:
     def project(self):
         return self.session.project
 
+    @property
+    def plane(self):
+        return self.annotator.plane.plane
+
+    @property
+    def slab(self):
+        return self.annotator.slab
+
     def settle(self):
         idle = lambda: self.host.settled and not self.annotator.running and not self.session.busy  # noqa: E731
         self.qtbot.wait(150)
@@ -46,7 +54,7 @@ class Painter:
 
     def stroke(self, *places):
         """Press at the first place (row, column of the plane), move over the others, let go."""
-        rows, columns = self.annotator.plane.plane.shape
+        rows, columns = self.plane.shape
         points = [self.view.point(row / rows, column / columns).toPoint() for row, column in places]
         self.qtbot.mousePress(self.view, LEFT, pos=points[0])
         for point in points[1:]:
@@ -100,163 +108,122 @@ def three(viewer, opened, qtbot):
     found.settle()
 
 
-def slab_of(painter):
-    return painter.annotator.slab
-
-
-def test_a_stroke_labels_the_pixels_under_it_and_is_in_the_journal(painter):
+def test_strokes_are_journaled_undone_and_redone_one_by_one(painter):
     painter.begin()
     painter.bar.brush.setValue(4)
     painter.stroke((22, 4), (22, 30), (22, 60))
-    plane = painter.annotator.plane.plane
-    assert plane[22, 4:60].min() == 2 and not plane[:18].any() and not plane[27:].any()
+    first = painter.plane.copy()
+    assert first[22, 4:60].min() == 2 and not first[:18].any() and not first[27:].any()
     voxels = painter.journal()
-    assert voxels.shape == (1, 48, 64)
-    np.testing.assert_array_equal(voxels[0], plane)
-    assert slab_of(painter).shape == (8, 48, 64) and painter.annotator.plane.edit.axis == 0
-    assert "vessel" in painter.bar.facts.text()
-
-
-def test_undo_and_redo_go_stroke_by_stroke(painter):
-    painter.begin()
-    painter.stroke((10, 10), (10, 40))
-    first = painter.annotator.plane.plane.copy()
-    painter.choose("Background")
-    painter.stroke((30, 10), (30, 40))
-    second = painter.annotator.plane.plane.copy()
-    assert (second == 1).any()
+    assert voxels.shape == (1, 48, 64) and painter.slab.shape == (8, 48, 64)
+    np.testing.assert_array_equal(voxels[0], first)
+    painter.choose("Erase")
+    painter.stroke((22, 30), (22, 40))
+    assert not painter.plane[22, 31:39].any() and painter.plane[22, 10] == 2
+    painter.click(painter.bar.rest)
+    second = painter.plane.copy()
+    assert set(np.unique(second)) == {1, 2}
+    tools = [one.tool for one in painter.project.history.operations]
+    assert tools == ["MIP brush", "MIP brush", "MIP rest is background"]
     painter.click(painter.bar.undo)
-    np.testing.assert_array_equal(painter.annotator.plane.plane, first)
     painter.click(painter.bar.undo)
-    assert not painter.annotator.plane.plane.any() and not painter.bar.undo.isEnabled()
-    painter.click(painter.bar.redo)
-    painter.click(painter.bar.redo)
-    np.testing.assert_array_equal(painter.annotator.plane.plane, second)
+    np.testing.assert_array_equal(painter.plane, first)
+    painter.click(painter.bar.undo)
+    assert not painter.plane.any() and not painter.bar.undo.isEnabled()
+    for _ in range(3):
+        painter.click(painter.bar.redo)
+    np.testing.assert_array_equal(painter.plane, second)
     np.testing.assert_array_equal(painter.journal()[0], second)
 
 
-def test_erasing_and_the_rest_as_background(painter):
+def test_keys_wheel_and_a_slab_that_stays_while_somebody_paints(painter, viewer, qtbot):
     painter.begin()
-    painter.stroke((22, 4), (22, 60))
-    painter.choose("Erase")
-    painter.stroke((22, 30), (22, 40))
-    plane = painter.annotator.plane.plane
-    assert not plane[22, 31:39].any() and plane[22, 10] == 2
-    painter.click(painter.bar.rest)
-    assert set(np.unique(painter.annotator.plane.plane)) == {1, 2}
-    tools = [one.tool for one in painter.project.history.operations]
-    assert tools == ["MIP brush", "MIP brush", "MIP rest is background"]
-
-
-def test_keys_choose_what_is_painted_and_the_wheel_the_width(painter, qtbot):
-    painter.begin()
+    region, shown = painter.slab, painter.host.projection
     painter.stroke((2, 2), (2, 3))
-    for key, label in (("W", 1), ("E", 0), ("Q", 2)):
-        qtbot.keyClick(painter.view, key.lower())
+    window = viewer.window._qt_window
+    window.activateWindow()
+    window.raise_()
+    qtbot.waitUntil(window.isActiveWindow, timeout=20_000)
+    painter.view.setFocus()
+    for key, label in (("w", 1), ("e", 0), ("q", 2)):
+        qtbot.keyClick(painter.view, key)
         assert painter.bar.label == label
     qtbot.keyClick(painter.view, "z", Qt.KeyboardModifier.ControlModifier)
-    assert not painter.annotator.plane.plane.any()
+    assert not painter.plane.any()
     before = painter.bar.brush.value()
-    centre = QPointF(painter.view.rect().center())
-    turn = QWheelEvent(
+    QApplication.sendEvent(painter.view, wheel(painter.view, 120))
+    assert painter.bar.brush.value() > before
+    viewer.dims.set_current_step(0, 2)
+    painter.host.form.centre.setValue(4)
+    painter.settle()
+    assert painter.slab == region and painter.host.projection is shown
+    assert not painter.host.form.isVisible()
+    painter.click(painter.bar.leave)
+    assert painter.host.form.isVisible() and painter.host.projection.region != region
+
+
+def wheel(view, turn):
+    centre = QPointF(view.rect().center())
+    return QWheelEvent(
         centre,
-        QPointF(painter.view.mapToGlobal(painter.view.rect().center())),
+        QPointF(view.mapToGlobal(view.rect().center())),
         QPoint(),
-        QPoint(0, 120),
+        QPoint(0, turn),
         Qt.MouseButton.NoButton,
         Qt.KeyboardModifier.NoModifier,
         Qt.ScrollPhase.NoScrollPhase,
         False,
     )
-    QApplication.sendEvent(painter.view, turn)
-    assert painter.bar.brush.value() > before
 
 
-def test_the_slab_stays_while_somebody_paints_and_moves_again_afterwards(painter, viewer):
-    painter.begin()
-    region = slab_of(painter)
-    shown = painter.host.projection
-    viewer.dims.set_current_step(0, 2)
-    painter.host.form.centre.setValue(4)
-    painter.settle()
-    assert slab_of(painter) == region and painter.host.projection is shown
-    assert not painter.host.form.isVisible()
-    painter.click(painter.bar.leave)
-    assert painter.host.form.isVisible()
-    assert painter.host.projection.region != region
-
-
-def test_what_is_painted_is_shown_in_3d_and_written_into_the_corrections(painter, viewer):
+def test_what_is_painted_is_proposed_in_3d_taken_accepted_and_opened_again(painter, viewer):
     """The bright line lies in slices 10 to 14, rows 20 to 24."""
     painter.begin()
     painter.bar.brush.setValue(4)
     painter.stroke((22, 0), (22, 64))
     painter.click(painter.bar.show3d)
-    layer = viewer.layers[PROPOSED]
-    found = np.argwhere(layer.data == 2) + slab_of(painter).start
+    layer, start = viewer.layers[PROPOSED], painter.slab.start
+    found = np.argwhere(layer.data == 2) + start
     assert len(found) > 200 and found[:, 0].min() >= 9 and found[:, 0].max() <= 14
-    np.testing.assert_allclose(layer.translate, viewer.layers["brain"].data_to_world(slab_of(painter).start))
+    np.testing.assert_allclose(layer.translate, viewer.layers["brain"].data_to_world(start))
     layer.data[0, 0, 0] = 2  # edited by hand before it is taken
     painter.click(painter.bar.take)
     corrections = painter.project.corrected(Region.whole(painter.project.image.shape))
-    assert corrections[slab_of(painter).start] == 2
-    assert (corrections[tuple(found.T)] == 2).all()
+    assert corrections[start] == 2 and (corrections[tuple(found.T)] == 2).all()
     assert PROPOSED not in viewer.layers and "Written into the corrections" in painter.bar.hint.text()
     assert painter.project.history.operations[-1].tool == "MIP"
-
-
-def test_accepted_it_can_teach_and_be_opened_again(painter):
-    painter.begin()
-    painter.stroke((22, 4), (22, 60))
-    painter.click(painter.bar.rest)
-    plane, number = painter.annotator.plane.plane.copy(), painter.annotator.plane.edit.number
+    painter.click(painter.bar.undo)  # the last thing done is in the corrections, not here
+    assert "not on this projection" in painter.bar.hint.text() and painter.plane.any()
+    plane, number = painter.plane.copy(), painter.annotator.plane.edit.number
     painter.click(painter.bar.accept)
-    assert painter.annotator.slab is None
+    assert painter.slab is None
     (block,) = painter.project.training_mips
     assert (block.number, block.axis, block.state) == (number, 0, BlockState.ACCEPTED)
-    assert block.vessel + block.background == plane.size
     np.testing.assert_array_equal(painter.project.accepted_voxels(number)[0], plane)
-    assert not painter.project.training_blocks
     painter.bar.slabs.setCurrentIndex(1)
     painter.bar.slabs.activated.emit(1)
     painter.settle()
-    np.testing.assert_array_equal(painter.annotator.plane.plane, plane)
+    np.testing.assert_array_equal(painter.plane, plane)
 
 
-def test_closing_the_project_amid_painting_keeps_every_stroke(painter, dock, project_path):
-    painter.begin()
-    painter.stroke((22, 4), (22, 60))
-    plane, number = painter.annotator.plane.plane.copy(), painter.annotator.plane.edit.number
-    dock.session.close()
-    assert painter.annotator.slab is None and not painter.bar.start.isEnabled()
-    with Project.open(project_path) as project:
-        np.testing.assert_array_equal(project.edit_block(number).voxels[0], plane)
-
-
-def test_without_a_project_it_is_said_why_nothing_can_be_painted(viewer, dock, qtbot, small_image):
-    dock.show_tab("Look")
-    viewer.add_image(small_image, name="brain")
-    qtbot.waitUntil(lambda: dock.look.projections.settled, timeout=20_000)
-    bar = dock.look.projections.annotate
-    assert not bar.start.isEnabled() and "No project is open" in bar.start.toolTip()
-
-
-@pytest.mark.parametrize("axis", ["z", "y", "x"])
-def test_each_pane_of_the_dock_can_be_painted_on(three, axis):
-    three.bar.axis.button(axis).click()
-    three.begin()
-    rows, columns = three.annotator.plane.plane.shape
-    three.stroke((rows / 2, 2), (rows / 2, columns - 2))
-    voxels = three.journal()
-    at = "zyx".index(axis)
-    assert three.annotator.plane.edit.axis == at and voxels.shape[at] == 1
-    assert (np.squeeze(voxels, at)[int(rows / 2), 3 : columns - 3] == 2).all()
-
-
-def test_in_the_dock_the_other_panes_still_take_the_viewer_along(three, viewer):
-    three.begin()
-    view = three.host.panes.views["y"]
-    before = slab_of(three)
+def test_each_pane_of_the_dock_can_be_painted_on_and_closing_the_project_keeps_it(three, dock, project_path):
+    for axis in ("z", "y", "x"):
+        three.bar.axis.button(axis).click()
+        three.begin()
+        rows, columns = three.plane.shape
+        three.stroke((rows / 2, 2), (rows / 2, columns - 2))
+        voxels, at = three.journal(), "zyx".index(axis)
+        assert three.annotator.plane.edit.axis == at and voxels.shape[at] == 1
+        assert (np.squeeze(voxels, at)[int(rows / 2), 3 : columns - 3] == 2).all()
+        if axis != "x":
+            three.click(three.bar.leave)
+    view, before = three.host.panes.views["y"], three.slab
     three.qtbot.mouseClick(view, LEFT, pos=view.point(0.25, 0.25).toPoint())
     three.settle()
-    assert slab_of(three) == before and three.host.voxel[0] == int(0.25 * 24)
+    assert three.slab == before and three.host.voxel[0] == int(0.25 * 24)  # the others still lead the viewer
+    plane, number = three.plane.copy(), three.annotator.plane.edit.number
+    dock.session.close()
+    assert three.slab is None and not three.bar.start.isEnabled()
+    assert "No project is open" in three.bar.start.toolTip()
+    with Project.open(project_path) as project:
+        np.testing.assert_array_equal(np.squeeze(project.edit_block(number).voxels, 2), plane)

@@ -193,8 +193,8 @@ class Annotator(QObject):
             image = session.layer
             self._work("Writing…", lambda: self.proposal.write(project, change, image), self._taken)
         elif block.apply(project, change.preview(block.region), TOOL):
-            self._taken(f"Written into block {block.number}: {change.text}")
-            self._paint()
+            text = f"Written into block {block.number} and around it: {change.text}"
+            self._work("Writing…", project.flush, lambda _: self._taken(text))
 
     def accept(self) -> None:
         """Let a student learn from the annotation as it is."""
@@ -215,10 +215,14 @@ class Annotator(QObject):
         self.bar.set_scale(pixel, volume.voxel_size_known)
         view = self._stage.view(ALONG[edit.axis])
         self.plane = PaintedPlane(self._project(), edit, view, self.bar, volume.voxel_size_um)
-        self.plane.changed.connect(self._paint)
+        self.plane.changed.connect(self._plane_changed)
         self._paint()
         self.changed.emit()
         self._stage.show()
+
+    def _plane_changed(self) -> None:
+        self._notice = ""
+        self._paint()
 
     def _propose(self, found: BackProjection) -> None:
         if self._session is not None and self.plane is not None and self._session.layer is not None:

@@ -97,8 +97,8 @@ class ProposedVoxels:
 
     def write(self, project: Project, change: Change, image: Any) -> str:
         """Write a change into the corrections as one operation, in the worker that calls this; say what."""
-        done = project.apply(change.region, change.values, change.values > 0, tool=TOOL)
-        for region in done.labels_changed:
+        project.apply(change.region, change.values, change.values > 0, tool=TOOL)
+        for region in project.flush():
             decode_again(levels_shown(self._viewer, image), region)
         return f"Written into the corrections: {change.text}"
 
