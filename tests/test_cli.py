@@ -14,14 +14,14 @@ from PIL import Image
 
 from commandline import on_disk, run
 from napari_vesselkd import __version__, cli
-from napari_vesselkd.cli.commands import app, checkpoints, jobs
+from napari_vesselkd.cli.commands import app, checkpoints, jobs, journal
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.measure import evaluate
 from napari_vesselkd.volume import open_volume, write_multiscale
 
 SHAPE = (16, 40, 48)
 CPU = ("--device", "cpu", "--precision", "fp32")
-GROUPS = {"checkpoints": checkpoints, "jobs": jobs}
+GROUPS = {"checkpoints": checkpoints, "jobs": jobs, "journal": journal}
 COMMANDS = [
     *(
         "checkpoints",
@@ -34,6 +34,7 @@ COMMANDS = [
         "finetune",
         "info",
         "jobs",
+        "journal",
         "mip",
     ),
     *("open", "pretrain", "segment", "synth"),
@@ -93,6 +94,7 @@ def test_every_command_has_an_example_and_says_what_each_option_is(capsys, name)
     [
         ("checkpoints", ["export", "import", "list", "promote", "show"]),
         ("jobs", ["attach", "list", "resume", "stop"]),
+        ("journal", ["export", "import"]),
     ],
 )
 def test_every_command_of_a_group_has_an_example(capsys, group, names):
@@ -114,6 +116,7 @@ def test_the_version_is_that_of_the_package(capsys):
         "'finetune', '--help'",
         "'checkpoints', '--help'",
         "'jobs', 'list', '--help'",
+        "'journal', 'import', '--help'",
     ],
 )
 def test_help_loads_nothing_heavy(arguments):
