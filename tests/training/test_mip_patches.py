@@ -53,7 +53,7 @@ def slab(axis, low, high):
 
 def files_of(folder, volume, all_painted):
     files = []
-    for number, piece in enumerate(mip_crops(volume, (0.0, 1000.0), all_painted, CONTEXT)):
+    for number, piece in enumerate(mip_crops(volume, (0.0, 1000.0), all_painted, CONTEXT, least=0)):
         files.append(folder / f"mip-{number}.npz")
         write_mip_crop(files[-1], piece)
     return files
@@ -98,12 +98,12 @@ def test_what_the_rays_say_of_voxels_agrees_with_the_image(tmp_path, volume, tru
 
 def test_behind_a_vessel_nothing_is_said_and_a_second_axis_says_more(tmp_path, volume, truth):
     one = paint(volume, truth, slab(0, 4, 14), 0)
-    (piece,) = mip_crops(volume, (0.0, 1000.0), [one], (0, 0, 0))
+    (piece,) = mip_crops(volume, (0.0, 1000.0), [one], (0, 0, 0), least=0)
     label, place = piece.crop.label, piece.crop.region
     under = np.broadcast_to(truth[place.slices].any(axis=0), place.shape)
     assert not (label[under] == 1).any() and (label[~under] == 1).all()
     both = [one, paint(volume, truth, slab(1, 0, 48), 1, "MIP 2")]
-    more = next(iter(mip_crops(volume, (0.0, 1000.0), both, (0, 0, 0)))).crop.label
+    more = next(iter(mip_crops(volume, (0.0, 1000.0), both, (0, 0, 0), least=0))).crop.label
     assert (more[under] == 1).sum() > 1000
     assert not (more[truth[place.slices]] == 1).any()
 
@@ -147,7 +147,7 @@ def test_a_volume_thinner_than_the_patch_is_filled_and_not_learned_from_there(tm
 
 
 def test_what_is_written_is_read_again(tmp_path, volume, truth):
-    (piece,) = mip_crops(volume, (0.0, 1000.0), [paint(volume, truth, slab(0, 4, 14), 0)], CONTEXT)
+    (piece,) = mip_crops(volume, (0.0, 1000.0), [paint(volume, truth, slab(0, 4, 14), 0)], CONTEXT, least=0)
     write_mip_crop(tmp_path / "one.npz", piece)
     again = read_mip_crop(tmp_path / "one.npz")
     assert again.crop.region == piece.crop.region == Region((0, 0, 0), (18, 48, 56))
@@ -160,8 +160,15 @@ def test_only_the_painted_part_of_a_large_slab_is_copied(volume):
     plane = np.zeros((1, 48, 56), np.uint8)
     plane[0, 20:25, 30:40] = 2
     one = painted("MIP 1", RayLabels(slab(0, 4, 14), 0, plane), volume)
-    (piece,) = mip_crops(volume, (0.0, 1.0), [one], (0, 0, 0))
+    (piece,) = mip_crops(volume, (0.0, 1.0), [one], (0, 0, 0), least=0)
     assert piece.crop.region == Region((4, 20, 30), (14, 25, 40))
+
+
+def test_a_thin_slab_is_copied_with_enough_around_it_for_a_patch(volume, truth):
+    one = paint(volume, truth, slab(0, 20, 24), 0)
+    (piece,) = mip_crops(volume, (0.0, 1.0), [one], CONTEXT, least=30)
+    assert piece.crop.region == Region((7, 0, 0), (37, 48, 56))
+    assert not piece.crop.label[: 20 - 7].any() and piece.crop.label[20 - 7 : 24 - 7].any()
 
 
 def test_rays_through_held_out_blocks_are_not_learned_from(volume):

@@ -28,6 +28,7 @@ from napari_vesselkd.volume import Volume
 
 ALONG: tuple[Axis, ...] = ("z", "y", "x")
 ACROSS = 256  # voxels of a piece along the axes that a slab is not projected along
+LEAST = 64  # voxels of a piece with its context: a patch should see more than a thin slab and its reflection
 Depths = npt.NDArray[np.int32]
 
 
@@ -100,7 +101,12 @@ def without(labels: RayLabels, regions: Sequence[Region]) -> RayLabels:
 
 
 def mip_crops(
-    volume: Volume, window: tuple[float, float], all_painted: Sequence[Painted], context: Shape
+    volume: Volume,
+    window: tuple[float, float],
+    all_painted: Sequence[Painted],
+    context: Shape,
+    *,
+    least: int = LEAST,
 ) -> Iterator[MipCrop]:
     """Yield the pieces of all painted projections that have a label.
 
@@ -111,11 +117,14 @@ def mip_crops(
         The volume's intensity window, as `Crop` has it.
     all_painted : sequence of Painted
     context : (z, y, x)
-        Voxels around a piece that are seen but not learned from.
+        Voxels around a piece that are seen but not learned from, at least.
+    least : int, optional
+        Voxels along each side of a piece with its context, where the volume has as many.
     """
     for one in all_painted:
         for piece in _pieces(one.labels):
-            place = piece.expanded(context).intersection(Region.whole(volume.shape))
+            around = [max(c, -(-(least - n) // 2)) for c, n in zip(context, piece.shape, strict=True)]
+            place = piece.expanded(around).intersection(Region.whole(volume.shape))
             assert place is not None  # noqa: S101  (the slab lies in the volume)
             others = [other for other in all_painted if other is not one]
             seen = [_rays(volume, other, place) for other in (one, *others)]
