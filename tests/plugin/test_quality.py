@@ -95,6 +95,22 @@ def test_where_another_persons_project_differs_is_shown_and_gone_to(
     assert dock.quality.second.agreement.only_first > 0
 
 
+def test_dice_is_estimated_when_asked_for_and_then_follows(viewer, dock, corrector, measured, qtbot):
+    corrector.open_project()
+    corrector.edit_here()
+    panel = measured().panel
+    assert "est. Dice" not in texts(panel)
+    corrector.click(panel.estimate)
+    assert not panel.estimate.isEnabled()
+    found = measured().measured
+    assert 0 < found.before.estimated_dice == found.now.estimated_dice < 1
+    assert not panel.estimate.isVisible() and texts(panel)["est. Dice"][2] == ""
+    corrector.layer.data[:] = 1  # nothing is vessel any more
+    qtbot.waitUntil(lambda: dock.quality.measured.stale, timeout=5000)
+    assert measured().measured.now.estimated_dice == 0
+    assert found.before.estimated_dice == dock.quality.measured.before.estimated_dice
+
+
 def test_a_wrong_project_is_said_and_can_be_tried_again(viewer, dock, corrector, measured, tmp_path):
     corrector.open_project()
     corrector.edit_here()

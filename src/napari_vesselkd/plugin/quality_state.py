@@ -136,7 +136,7 @@ def draw_quality(
         show=Button(
             "Show where",
             found is not None and found.largest is not None,
-            "Layer “vesselkd: differences”: orange is vessel for you only, violet for the other only",
+            "Layer “vesselkd: differences”: blue is vessel for you only, violet for the other only",
         ),
         shown=second.shown,
         go=Button(
