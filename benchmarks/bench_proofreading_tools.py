@@ -11,8 +11,8 @@ Measured on seeds 0 to 35 (254 gaps), weights of seeds 1000 to 1099 (89 have gap
 least score .7 chosen on those by five-fold cross-validation: 81 % (75-87) are proposed at 97 % precision
 (94-100), 98 % with vessels; at .5, 86 % (81-91) at 92 % (88-95). Before stubs were ends and the image was
 judged behind and beyond too: 76 % at 87 %. The promise is kept.
-Spurs of the same seeds (174): 45 % (35-73) are repaired, 84 % (55-93) of the proposals are right; before, 41 %
-and 51 %. What is left makes no branch of the skeleton, or is as bright as a vessel.
+Spurs of the same seeds (174): 45 % (35-73) are repaired, 84 % (55-93) of the proposals are right; it was 41 %
+at 51 %. What is left makes no branch of the skeleton, or is as bright as a vessel.
 Interactions: a key to accept or reject each proposal, two clicks for a split; with the brush alone one stroke
 for each connected patch of wrong voxels in each slice, which is the least that can do.
 """
