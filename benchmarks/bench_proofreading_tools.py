@@ -1,6 +1,6 @@
 """The worth of the proofreading tools: planted errors found, repaired, and what that takes of a person.
 
-    python benchmarks/bench_proofreading_tools.py [--seeds 36] [--fit 35]
+    python benchmarks/bench_proofreading_tools.py [--seeds 36] [--fit 100]
 
 Phantoms with planted gaps (half of them faint in the image), spurs, false pieces and merged neighbours
 (`planted_errors`), seeds 0 and up; the weights of the gaps were fitted with `--fit` on seeds 1000 and up.
