@@ -162,8 +162,8 @@ def two_strokes_in_a_row_are_both_painted(person, shot):
 def test_walks(proofreader, shot):
     likely_errors_are_walked_through_with_one_key(proofreader, shot)
     all_that_are_left_are_shown_together_then_applied_as_one_step(proofreader, shot)
-    a_rejected_proposal_does_not_come_again_and_next_leaves_one_for_later(proofreader, shot)
     the_view_goes_to_what_is_proposed(proofreader, shot)
+    a_rejected_proposal_does_not_come_again_and_next_leaves_one_for_later(proofreader, shot)
 
 
 def test_tools_for_the_whole_block_and_the_brush(proofreader, shot):

@@ -330,6 +330,11 @@ class CorrectTab(QWidget):
         if self._session.layer is None:
             self._paint()
             return
+        if self.block is not None and edit is self.block.edit:  # open already: closed, nothing could be saved
+            if move:
+                go_to(self._viewer, self._session.layer, edit.region)
+            self._paint()
+            return
         self._close_block()
         self.anywhere.close()
         self.panel.put_away_box()
