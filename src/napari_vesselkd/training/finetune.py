@@ -90,7 +90,7 @@ class FinetuneConfig:
     phantoms: int = 24
     phantom_share: float = 0.25
     skeleton_recall: float = 1.0
-    projection: float = 0.1
+    projection: float = 0.02
     depth: float = 1.0
     validate_every: int = 50
     held_out_group: str = ""

@@ -34,7 +34,7 @@ class MipLossConfig:
     """
 
     terms: LossConfig = field(default_factory=LossConfig)
-    projection: float = 0.1
+    projection: float = 0.02
     depth: float = 1.0
 
 
