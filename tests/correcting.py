@@ -59,7 +59,7 @@ class Corrector:
     def settle(self):
         """Wait until no worker is at work and the list is shown."""
         tab = self.tab
-        idle = lambda: not (self.session.busy or tab.busy or tab._list_timer.isActive())  # noqa: E731
+        idle = lambda: not (self.session.busy or tab.busy)  # noqa: E731
         self.qtbot.waitUntil(idle, timeout=60_000)
 
     def open_project(self, path=None):

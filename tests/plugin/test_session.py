@@ -167,7 +167,7 @@ def test_the_launcher_opens_a_project(make_napari_viewer, monkeypatch, tmp_path,
     viewer, dock = make_viewer(project=project_path)
     qtbot.waitUntil(lambda: dock.session.layer is not None, timeout=30_000)
     assert "vesselkd: student" in viewer.layers
-    qtbot.waitUntil(lambda: not dock.correct.busy and not dock.correct._list_timer.isActive(), timeout=30_000)
+    qtbot.waitUntil(lambda: not dock.correct.busy, timeout=30_000)
     for task in (dock.segment._loading, dock.segment._estimating):
         qtbot.waitUntil(lambda task=task: task is None or not task.running, timeout=60_000)
 

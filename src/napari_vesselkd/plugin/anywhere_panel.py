@@ -10,6 +10,7 @@ from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_vesselkd.plugin import keymap
+from napari_vesselkd.plugin.anywhere import Anywhere
 from napari_vesselkd.plugin.failure import Failure
 from napari_vesselkd.plugin.parts import ErrorPanel, Fact
 
@@ -74,6 +75,19 @@ class AnywherePanel(QWidget):
         column.setSpacing(3)
         for widget in (self.button, self.fact, self.error):
             column.addWidget(widget)
+
+    def show_anywhere(self, anywhere: Anywhere, locked: str) -> None:
+        """Show how far painting anywhere is; `locked`: why nothing can be painted, if so."""
+        self.paint(
+            draw_anywhere(
+                locked=locked,
+                opened=anywhere.opened,
+                busy=anywhere.busy,
+                saved=anywhere.saved,
+                hidden=anywhere.opened and not anywhere.layer.visible,
+                failure=anywhere.failure,
+            )
+        )
 
     def paint(self, picture: AnywherePicture) -> None:
         """Show everything."""

@@ -15,26 +15,25 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.labels import BlockEdit
 from napari_vesselkd.plugin.anywhere import Anywhere
-from napari_vesselkd.plugin.anywhere_panel import AnywherePanel, draw_anywhere
+from napari_vesselkd.plugin.anywhere_panel import AnywherePanel
 from napari_vesselkd.plugin.block_layer import BRUSH, BlockLayer
 from napari_vesselkd.plugin.correct_panel import BOX, CorrectPanel
-from napari_vesselkd.plugin.correct_state import Here, Review, Work, draw_correct, region_around
+from napari_vesselkd.plugin.correct_state import Here, Work, draw_correct, region_around
 from napari_vesselkd.plugin.failure import Failure
 from napari_vesselkd.plugin.history_desk import HistoryDesk
 from napari_vesselkd.plugin.parts import scroll_to
 from napari_vesselkd.plugin.project_layers import decode_again, levels_shown, refresh_labels
+from napari_vesselkd.plugin.reviewing.block_list import BlockList
 from napari_vesselkd.plugin.reviewing.desk import ReviewDesk
-from napari_vesselkd.plugin.reviewing.orders import following, list_blocks
 from napari_vesselkd.plugin.session import ProjectSession
 from napari_vesselkd.plugin.tools.desk import ToolDesk
 from napari_vesselkd.plugin.tools.state import NO_BLOCK
 from napari_vesselkd.plugin.viewer_events import ViewerEvents
 from napari_vesselkd.plugin.visible import go_to, looked_at
-from napari_vesselkd.plugin.workers import Task, delayed, run
+from napari_vesselkd.plugin.workers import Task, run
 from napari_vesselkd.project import Applied, BlockState, ReviewBlock
-from napari_vesselkd.proofreading import Candidate, next_candidate
+from napari_vesselkd.proofreading import Candidate
 
-LIST_DELAY_MS = 200
 KEPT_DRAWINGS = 8  # of removed layers; see BlockLayer
 STEPPING = "Undoing, or doing again…"
 OPENING, ACCEPTING, SKIPPING = "Opening the block…", "Accepting…", "Skipping…"
@@ -54,15 +53,13 @@ class CorrectTab(QWidget):
         self._viewer = viewer
         self._session = session
         self.block: BlockLayer | None = None
-        self._review = Review()
         self._busy = ""
         self._message = ""
         self._failure: Failure | None = None
         self._brush: float = BRUSH
         self._drawings: deque[Any] = deque(maxlen=KEPT_DRAWINGS)
         self._task: Task | None = None
-        self._listing: Task | None = None
-        self._list_timer = delayed(self, LIST_DELAY_MS, self._list)
+        self.list = BlockList(session)
         self.panel = CorrectPanel(viewer)
         self.desk = ToolDesk(viewer, session, self._drawings, self.panel.tools)
         canvas = viewer.window._qt_viewer.canvas.native
@@ -80,15 +77,14 @@ class CorrectTab(QWidget):
     @property
     def busy(self) -> bool:
         """Whether a worker of this tab is at work."""
-        tasks = (self._task, self._listing)
-        desks = (self.desk, self.queue, self.history, self.anywhere)
+        desks = (self.desk, self.queue, self.history, self.anywhere, self.list)
         busy = bool(self._busy) or any(desk.busy for desk in desks)
-        return busy or any(task is not None and task.running for task in tasks)
+        return busy or (self._task is not None and self._task.running)
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
         """The list of blocks as it is shown."""
-        return self._review.candidates
+        return self.list.candidates
 
     # What the buttons do
 
@@ -107,14 +103,12 @@ class CorrectTab(QWidget):
 
     def open_selected(self) -> None:
         """Open, or reopen, the block that is selected in the list."""
-        if 0 <= self._review.selected < len(self.candidates):
-            self._open_candidate(self.candidates[self._review.selected])
+        if self.list.chosen is not None:
+            self._open_candidate(self.list.chosen)
 
     def step(self, *, back: bool = False) -> None:
         """Open the next or the previous block that is neither accepted nor skipped."""
-        found = next_candidate(self.candidates, self._region(), back=back)
-        if found is None:  # at the end of the list: from its other end
-            found = next_candidate(self.candidates, None, back=back)
+        found = self.list.step(self._region(), back=back)
         if found is not None and found.region != (self.block and self.block.region):
             self._open_candidate(found)
 
@@ -161,10 +155,7 @@ class CorrectTab(QWidget):
 
     def release(self) -> None:
         """Stop: the dock or the viewer is closing; a layer that nobody would save any more goes with it."""
-        self._list_timer.stop()
-        for task in (self._task, self._listing):
-            if task is not None:
-                task.abandon()
+        self._stop()
         self.desk.release()
         self.history.release()
         self.anywhere.release()
@@ -195,7 +186,9 @@ class CorrectTab(QWidget):
         self.history.stepped.connect(self._stepped)
         self.history.failed.connect(self._failed)
         for listed_anew in (self.queue.found, self.queue.changed):
-            listed_anew.connect(self._list_timer.start)
+            listed_anew.connect(self.list.due)
+        self.list.changed.connect(self._paint)
+        self.list.failed.connect(self._failed)
         panel.list.chosen.connect(self._chosen)
         panel.list.opened.connect(lambda _row: self.open_selected())
         for changed in (panel.order.currentIndexChanged, panel.side.valueChanged):
@@ -225,30 +218,32 @@ class CorrectTab(QWidget):
 
     def _opened(self) -> None:
         volume = self._session.volume
-        self._review, self._message, self._failure = Review(), "", None
+        self._message, self._failure = "", None
+        self.list.clear()
         self.panel.region.set_layer(self._session.layer, None if volume is None else volume.shape)
-        self._list_timer.start()
-        self.queue.due(self.panel.side.value())
+        self._blocks_due()
 
     def _closing(self) -> None:
         self.flush()
         self.leaving.emit()
-        self._list_timer.stop()
-        for task in (self._task, self._listing):
-            if task is not None:
-                task.abandon()
+        self._stop()
         self._busy = ""
         blocked = self.blockSignals(True)  # that no block is open then is not worth remembering
         self.queue.close()
         self._close_block()
         self.blockSignals(blocked)
-        self._review, self._message, self._failure = Review(), "", None
+        self._message, self._failure = "", None
+        self.list.clear()
         self.panel.region.set_layer(None, None)
+
+    def _stop(self) -> None:
+        self.list.stop()
+        if self._task is not None:
+            self._task.abandon()
 
     def _changed(self) -> None:
         if self._session.project is not None and self._session.volume is not None:
-            self._list_timer.start()
-            self.queue.due(self.panel.side.value())
+            self._blocks_due()
         self._paint()
 
     def _view_moved(self) -> None:
@@ -257,55 +252,32 @@ class CorrectTab(QWidget):
 
     def _list_changed(self) -> None:
         self._failure = None
-        self._list_timer.start()
-        self.queue.due(self.panel.side.value())
+        self._blocks_due()
         self._paint()
 
     # The list
 
-    def _list(self) -> None:
-        project = self._session.project
-        if project is None or self._session.volume is None:
-            return
-        if self._listing is not None and self._listing.running:
-            self._list_timer.start()
-            return
-        side, order = self.panel.side.value(), str(self.panel.order.currentData())
-
-        def find() -> Review:
-            project.refresh()
-            return Review(list_blocks(project, side, order), has_labels=project.labels_record is not None)
-
-        self._listing = run(find)
-        self._listing.done.connect(self._listed)
-        self._listing.failed.connect(self._failed)
-        self._listing.start()
-
-    def _listed(self, review: Review) -> None:
-        region = self._region()
-        rows = [index for index, one in enumerate(review.candidates) if one.region == region]
-        self._review = Review(review.candidates, rows[0] if rows else -1, review.has_labels)
-        self._paint()
+    def _blocks_due(self) -> None:
+        self.list.side, self.list.order = self.panel.side.value(), str(self.panel.order.currentData())
+        self.list.due()
+        self.queue.due(self.list.side)
 
     def _chosen(self, row: int) -> None:
-        self._review = Review(self.candidates, row, self._review.has_labels)
+        self.list.choose(row)
         if self._session.layer is not None:
             go_to(self._viewer, self._session.layer, self.candidates[row].region)
-        self._paint()
 
     def _region(self) -> Region | None:
-        """Return where the user is in the list: the open block, else the selected row."""
+        """Return where the user is in the list: the open block, else the chosen row."""
         if self.block is not None:
             return self.block.region
-        known = 0 <= self._review.selected < len(self.candidates)
-        return self.candidates[self._review.selected].region if known else None
+        return None if self.list.chosen is None else self.list.chosen.region
 
     def _number_meant(self) -> int | None:
-        """Return which block flag and note are about: the open one, else the selected one if it was begun."""
+        """Return which block flag and note are about: the open one, else the chosen one if it was begun."""
         if self.block is not None:
             return self.block.number
-        known = 0 <= self._review.selected < len(self.candidates)
-        block = self.candidates[self._review.selected].block if known else None
+        block = None if self.list.chosen is None else self.list.chosen.block
         return None if block is None else block.number
 
     def _open_candidate(self, candidate: Candidate) -> None:
@@ -339,6 +311,7 @@ class CorrectTab(QWidget):
         self.anywhere.close()
         self.panel.put_away_box()
         self.block = BlockLayer(self._viewer, self._session.layer, edit, self._drawings, brush=self._brush)
+        self.list.at(edit.region)
         self.block.changed.connect(self._paint)
         self.block.step_asked.connect(self._step)
         self.block.removed.connect(self._block_removed)
@@ -353,6 +326,7 @@ class CorrectTab(QWidget):
     def _close_block(self) -> None:
         self.desk.close()
         self.queue.clock.end()
+        self.list.at(None)
         block, self.block = self.block, None
         if block is not None:
             self._brush = block.layer.brush_size
@@ -367,6 +341,7 @@ class CorrectTab(QWidget):
     def _block_removed(self) -> None:
         self.desk.close(gone=True)
         self.queue.clock.end()
+        self.list.at(None)
         block, self.block = self.block, None
         if block is not None:
             self._message = (
@@ -395,9 +370,7 @@ class CorrectTab(QWidget):
 
     def _finished(self, done: ReviewBlock) -> None:
         self._busy = ""
-        region = done.region
-        order, go_on = str(self.panel.order.currentData()), self.panel.go_on.isChecked()
-        coming = following(self.candidates, region, order) if go_on else None
+        coming = self.list.after(done.region) if self.panel.go_on.isChecked() else None
         self._close_block()
         held = ", and held out" if done.held_out else ""
         verb = "accepted" + held if done.state is BlockState.ACCEPTED else "skipped"
@@ -461,7 +434,7 @@ class CorrectTab(QWidget):
         self.queue.show_block(self._number_meant())
         self.desk.paint(self._session.why_not_edit or self._busy or ("" if self.block else NO_BLOCK))
         picture = draw_correct(
-            self._review,
+            self.list.review,
             self.here(),
             self._work_state(),
             locked=self._session.why_not_edit,
@@ -475,16 +448,7 @@ class CorrectTab(QWidget):
         if anywhere.opened:
             picture = replace(picture, tools_enabled=not busy, painting=anywhere.painting)
         self.panel.paint(picture)
-        self.anywhere_panel.paint(
-            draw_anywhere(
-                locked=self._session.why_not_edit or self._busy,
-                opened=anywhere.opened,
-                busy=anywhere.busy,
-                saved=anywhere.saved,
-                hidden=anywhere.opened and not anywhere.layer.visible,
-                failure=anywhere.failure,
-            )
-        )
+        self.anywhere_panel.show_anywhere(anywhere, self._session.why_not_edit or self._busy)
 
     def _work_state(self) -> Work | None:
         block = self.block
