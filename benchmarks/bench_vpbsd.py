@@ -50,20 +50,23 @@ FULL = (
     ("pretrain.precision", "bf16"),
     ("teach.steps", 3000),
     ("teach.batch", 4),
-    ("teach.learning_rate", 1e-4),
+    ("teach.learning_rate", 1e-5),
+    ("teach.decoder_rate", 1e-3),
     ("teach.precision", "bf16"),
     ("distill.steps", 10_000),
     ("distill.pool", 1000),
 )
 REDUCED = (  # about forty minutes a fold on one core
-    ("pretrain.steps", 300),
+    ("pretrain.steps", 400),
     ("pretrain.batch", 2),
-    ("teach.steps", 500),
-    ("teach.learning_rate", 1e-4),  # at 1e-4 alone and 300 steps the teacher was below its students
-    ("teach.decoder_rate", 1e-3),
+    ("teach.steps", 800),
+    ("teach.learning_rate", 1e-6),  # at 1e-4 95 % of the codes changed
+    ("teach.decoder_rate", 2e-3),
     ("teach.head_rate", 2e-3),
-    ("distill.steps", 600),
-    ("distill.pool", 120),
+    ("teach.validate_every", 800),
+    ("distill.steps", 800),
+    ("distill.pool", 160),
+    ("distill.validate_every", 800),
 )
 FLAT = (("distill.patch", [32, 96, 96]),)
 
