@@ -134,6 +134,21 @@ def test_batches_depend_on_seed_and_step_alone(tmp_path, volume, truth):
     assert len(one(7).targets) == len(same(7).targets)
 
 
+def test_at_least_half_of_the_patches_hold_a_painted_vessel_however_rare_it_is(tmp_path):
+    truth = np.zeros((16, 240, 240), bool)
+    truth[8, 100:104, 100:104] = True
+    volume = volume_from_arrays([np.where(truth, 1000, 10).astype(np.uint16)], voxel_size_um=(1, 1, 1))
+    flat = paint(volume, truth, Region.whole(truth.shape), 0)
+    config = PatchConfig(shape=(16, 24, 24), batch=4, thin=0.0, augment=PLAIN)
+    found = [
+        bool(target.label.any())
+        for batch in batches(tmp_path, volume, [flat], count=25, config=config)
+        for target in batch.targets
+    ]
+    assert len(found) == 100
+    assert 0.35 < np.mean(found) < 0.7  # at random, about one in a hundred
+
+
 def test_a_volume_thinner_than_the_patch_is_filled_and_not_learned_from_there(tmp_path):
     truth = np.zeros((5, 40, 40), bool)
     truth[2, 20, :] = True

@@ -27,6 +27,7 @@ from napari_vesselkd.training.mip_crops import MipCrop, Rays, read_mip_crop
 from napari_vesselkd.training.patches import CENTRELINE, Batch, PatchConfig, fill, to_batch
 from napari_vesselkd.training.patches import VESSEL as VESSEL_BIT
 
+VESSELS = 0.5  # share of the patches that hold a painted vessel, where there is one: most rays are background
 LABELLED = 8  # bit of a plane: background or vessel
 Mask = npt.NDArray[np.uint8]
 
@@ -192,7 +193,10 @@ class MipPatches:
         """Return a random patch that holds a painted ray of the piece; from front to back if it can."""
         rays, config = piece.rays[0], self.config
         at, region = rays.labels.axis, piece.crop.region
+        vessel = np.flatnonzero(rays.labels.plane == VESSEL)
         labelled = np.flatnonzero(rays.labels.plane)
+        if len(vessel) and rng.random() < VESSELS:
+            labelled = vessel
         pixel = np.unravel_index(labelled[int(rng.integers(len(labelled)))], rays.labels.plane.shape)
         first = [int(index) + low for index, low in zip(pixel, rays.labels.region.start, strict=True)]
         last = list(first)
