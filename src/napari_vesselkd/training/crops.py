@@ -9,7 +9,7 @@ Notation: arrays are (z, y, x); B batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -118,10 +118,33 @@ def read_crop(path: Path) -> Crop:
         )
 
 
+class FilesByVolume:
+    """Draws the files of a batch: all of one volume, because a batch is normalised with its statistics.
+
+    Parameters
+    ----------
+    files : sequence of Path
+    volumes : sequence of str
+        Signatures.
+    volume_of : callable
+        File to the signature of its volume.
+    """
+
+    def __init__(
+        self, files: Sequence[Path], volumes: Sequence[str], volume_of: Callable[[Path], str]
+    ) -> None:
+        self._members = [[file for file in files if volume_of(file) == volume] for volume in volumes]
+
+    def drawn(self, count: int, rng: np.random.Generator) -> tuple[int, list[Path]]:
+        """Return the index of a volume, more often one with many files, and `count` of its files."""
+        weights = np.array([len(files) for files in self._members], float)
+        volume = int(rng.choice(len(weights), p=weights / weights.sum()))
+        members = self._members[volume]
+        return volume, [members[int(rng.integers(len(members)))] for _ in range(count)]
+
+
 class CropPatches:
     """Batches from crops; call with a step's number. The same seed and step give the same batch.
-
-    All patches of a batch come from one volume, because a batch is normalised with that volume's statistics.
 
     Parameters
     ----------
@@ -137,21 +160,14 @@ class CropPatches:
     def __init__(
         self, files: Sequence[Path], volumes: Sequence[str], config: PatchConfig, seed: int = 0
     ) -> None:
-        self.files, self.volumes, self.config, self.seed = list(files), list(volumes), config, seed
+        self.config, self.seed = config, seed
         self._read = cache(_read_with_mask)
-        self._members = [
-            [file for file in self.files if self._read(file)[0].volume == volume] for volume in volumes
-        ]
+        self._files = FilesByVolume(files, volumes, lambda file: self._read(file)[0].volume)
 
     def __call__(self, step: int) -> Batch:
         """Return the batch of `step`."""
         rng = np.random.default_rng([self.seed, abs(step), int(step < 0), 1])
-        weights = np.array([len(files) for files in self._members], float)
-        volume = int(rng.choice(len(weights), p=weights / weights.sum()))
-        chosen = [
-            self._members[volume][int(rng.integers(len(self._members[volume])))]
-            for _ in range(self.config.batch)
-        ]
+        volume, chosen = self._files.drawn(self.config.batch, rng)
         patches = [self._patch(file, rng) for file in chosen]
         names = tuple(self._read(file)[0].name for file in chosen)
         return to_batch(patches, names=names, statistics=volume)

@@ -22,7 +22,7 @@ from napari_vesselkd.geometry import Region, as_shape
 from napari_vesselkd.labels.edits import VESSEL
 from napari_vesselkd.projections.rays import RayLabels, cut
 from napari_vesselkd.training.augment import Symmetry, draw_symmetry
-from napari_vesselkd.training.crops import appearance, mask_of
+from napari_vesselkd.training.crops import FilesByVolume, appearance, mask_of
 from napari_vesselkd.training.mip_crops import MipCrop, Rays, read_mip_crop
 from napari_vesselkd.training.patches import CENTRELINE, Batch, PatchConfig, fill, to_batch
 from napari_vesselkd.training.patches import VESSEL as VESSEL_BIT
@@ -154,19 +154,14 @@ class MipPatches:
     def __init__(
         self, files: Sequence[Path], volumes: Sequence[str], config: PatchConfig, seed: int = 0
     ) -> None:
-        self.files, self.volumes, self.config, self.seed = list(files), list(volumes), config, seed
+        self.config, self.seed = config, seed
         self._read = cache(_read_with_centrelines)
-        self._members = [
-            [file for file in self.files if self._read(file)[0].crop.volume == volume] for volume in volumes
-        ]
+        self._files = FilesByVolume(files, volumes, lambda file: self._read(file)[0].crop.volume)
 
     def __call__(self, step: int) -> MipBatch:
         """Return the batch of `step`."""
         rng = np.random.default_rng([self.seed, abs(step), int(step < 0), 3])
-        weights = np.array([len(files) for files in self._members], float)
-        volume = int(rng.choice(len(weights), p=weights / weights.sum()))
-        members = self._members[volume]
-        chosen = [members[int(rng.integers(len(members)))] for _ in range(self.config.batch)]
+        volume, chosen = self._files.drawn(self.config.batch, rng)
         patches = [self._patch(file, rng) for file in chosen]
         shape = self.config.shape
         filled = [fill(patch.image, patch.mask, shape) for patch in patches]
