@@ -98,7 +98,6 @@ class Anywhere(QObject):
         self._queue, self._stroke = Queue(), 0
         self._opening: Task | None = None
         self._writing: Task | None = None
-        self._looking: Task | None = None
         self._brush: float = BRUSH
         self.layer: Any = None
         self.failure: Failure | None = None
@@ -197,15 +196,6 @@ class Anywhere(QObject):
         """Show what an undo or redo changed."""
         if self._overlay is not None and read_again(self._overlay, done.labels_changed):
             self._refresh()
-
-    def look_again(self) -> None:
-        """Read again what changed elsewhere: a block was accepted or skipped."""
-        project, overlay = self._project, self._overlay
-        if not self.opened or project is None or overlay is None:
-            return
-        self._looking = run(lambda: read_again(overlay, project.filled()))
-        self._looking.done.connect(lambda differs: self._refresh() if differs else None)
-        self._looking.start()
 
     def _show(self, project: Project, image: Any, overlay: Overlay) -> None:
         if project is not self._session.project or image not in self._viewer.layers:

@@ -19,7 +19,16 @@ from qtpy.QtWidgets import (
 from napari_vesselkd.plugin import keymap
 from napari_vesselkd.plugin.block_layer import BACKGROUND, UNLABELLED, VESSEL
 from napari_vesselkd.plugin.correct_state import COVERED, SIDE, CorrectPicture
-from napari_vesselkd.plugin.parts import PRIMARY, SECTION, Choice, ErrorPanel, Fact, NoticePanel, labelled
+from napari_vesselkd.plugin.parts import (
+    PRIMARY,
+    SECTION,
+    Choice,
+    ErrorPanel,
+    Fact,
+    NoticePanel,
+    labelled,
+    side_by_side,
+)
 from napari_vesselkd.plugin.region_picker import RegionPicker
 from napari_vesselkd.plugin.reviewing.list_view import ReviewList
 from napari_vesselkd.plugin.reviewing.orders import EXPLAINED, ORDERS
@@ -169,25 +178,25 @@ class CorrectPanel(QWidget):
         column.setContentsMargins(10, 8, 10, 8)
         column.setSpacing(3)
         column.addWidget(self.locked)
-        column.addLayout(_row(labelled("Blocks to review"), self.order))
+        column.addLayout(side_by_side(labelled("Blocks to review"), self.order))
         for widget in (self.list, self.summary, self.list_hint):
             column.addWidget(widget)
-        column.addLayout(_row(self.previous, self.next, self.open))
+        column.addLayout(side_by_side(self.previous, self.next, self.open))
         column.addWidget(self.queue)
         column.addSpacing(8)
         column.addWidget(self.title)
         column.addWidget(self.block_fact)
         column.addWidget(self.legend)
         column.addWidget(self.tools)
-        column.addLayout(_row(self.undo, self.redo))
-        column.addLayout(_row(self.accept, self.skip, stretches=(2, 1)))
+        column.addLayout(side_by_side(self.undo, self.redo))
+        column.addLayout(side_by_side(self.accept, self.skip, stretches=(2, 1)))
         for widget in (self.saved, self.error, self.notices):
             column.addWidget(widget)
         column.addLayout(self.quality)
         column.addWidget(self.covered)
         column.addWidget(self.go_on)
         column.addSpacing(8)
-        column.addLayout(_row(labelled("Another region"), self.side))
+        column.addLayout(side_by_side(labelled("Another region"), self.side))
         for widget in (self.where, self.region, self.here, self.edit):
             column.addWidget(widget)
         column.addLayout(self.anywhere)
@@ -201,14 +210,6 @@ _WORK = (
     ("accept", keymap.ACCEPT),
     ("skip", keymap.SKIP),
 )
-
-
-def _row(*widgets: Any, stretches: tuple[int, ...] = ()) -> QHBoxLayout:
-    row = QHBoxLayout()
-    row.setSpacing(4)
-    for index, widget in enumerate(widgets):
-        row.addWidget(widget, stretch=stretches[index] if stretches else 1)
-    return row
 
 
 def _swatch(colour: str) -> QIcon:

@@ -1,13 +1,11 @@
 """The gate in the dock: the new checkpoint against the current one, and the two buttons that decide."""
 
-from typing import Any
-
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_vesselkd.plugin.judgement import GatePicture
 from napari_vesselkd.plugin.parts import BAD, FACT, GOOD, LINK, PRIMARY, STRONG, Fact, labelled, restyle
-from napari_vesselkd.plugin.segment_state import Button
+from napari_vesselkd.plugin.run_panel import paint_button
 
 TONES = {"good": GOOD, "bad": BAD, "plain": STRONG}
 HEADINGS = ("", "current", "new", "gain")
@@ -56,9 +54,9 @@ class GateView(QWidget):
         self.basis.show_text(picture.basis)
         self.worst.setVisible(picture.worst is not None)
         if picture.worst is not None:
-            _show(self.worst, picture.worst)
-        _show(self.promote, picture.promote)
-        _show(self.keep, picture.keep)
+            paint_button(self.worst, picture.worst)
+        paint_button(self.promote, picture.promote)
+        paint_button(self.keep, picture.keep)
         restyle(self.promote, PRIMARY if picture.promote_first else "")
         self.decided.show_text(picture.decided)
         self.again.setVisible(picture.segment_again)
@@ -101,9 +99,3 @@ def _cell(style: str, at: int, text: str = "") -> QLabel:
     if at:
         label.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignTop)
     return label
-
-
-def _show(button: Any, state: Button) -> None:
-    button.setText(state.text)
-    button.setEnabled(state.enabled)
-    button.setToolTip(state.tooltip)

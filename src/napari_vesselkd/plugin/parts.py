@@ -255,3 +255,12 @@ def _mix(front: Sequence[float], back: Sequence[float], share: float) -> str:
 def _colour(colour: Any) -> str:
     red, green, blue = colour.as_rgb_tuple()[:3]
     return f"rgb({red}, {green}, {blue})"
+
+
+def side_by_side(*widgets: QWidget, stretches: tuple[int, ...] = ()) -> QHBoxLayout:
+    """Return widgets side by side, as wide as each other or by `stretches`."""
+    line = QHBoxLayout()
+    line.setSpacing(4)
+    for index, widget in enumerate(widgets):
+        line.addWidget(widget, stretch=stretches[index] if stretches else 1)
+    return line

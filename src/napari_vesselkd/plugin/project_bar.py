@@ -27,6 +27,7 @@ from napari_vesselkd.plugin.project_state import (
     proposed_path,
     with_ending,
 )
+from napari_vesselkd.plugin.run_panel import paint_button
 from napari_vesselkd.plugin.session import ProjectSession
 from napari_vesselkd.plugin.viewer_events import ViewerEvents
 from napari_vesselkd.project import BlockState
@@ -144,9 +145,7 @@ class ProjectBar(QWidget):
             (self.open, picture.open),
             (self.close_button, picture.close),
         ):
-            button.setText(state.text)
-            button.setEnabled(state.enabled)
-            button.setToolTip(state.tooltip)
+            paint_button(button, state)
         self.new.setVisible(not picture.has_project)
         self.close_button.setVisible(picture.has_project)
 

@@ -1,9 +1,7 @@
 """The widgets of the quality of the open block: they paint a `QualityPicture` and emit what was pressed."""
 
-from typing import Any
-
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_vesselkd.plugin.parts import (
     BAD,
@@ -16,9 +14,10 @@ from napari_vesselkd.plugin.parts import (
     labelled,
     restyle,
     set_quietly,
+    side_by_side,
 )
 from napari_vesselkd.plugin.quality_state import HEADINGS, Line, QualityPicture
-from napari_vesselkd.plugin.segment_state import Button
+from napari_vesselkd.plugin.run_panel import paint_button
 
 TONES = {"good": GOOD, "bad": BAD, "plain": FACT}
 ROWS = 6
@@ -52,7 +51,7 @@ class QualityPanel(QWidget):
         self.setVisible(picture.visible)
         self._paint_table(picture.lines)
         self.hint.show_text(picture.hint)
-        _show(self.estimate, picture.estimate)
+        paint_button(self.estimate, picture.estimate)
         self.estimate.setVisible(picture.estimate_visible)
         names = [self.who.itemText(row) for row in range(self.who.count())]
         if names != list(picture.names):
@@ -67,10 +66,10 @@ class QualityPanel(QWidget):
         self.differs.show_text(picture.differs)
         self.second_hint.show_text(picture.second_hint)
         for button, state in ((self.show_where, picture.show), (self.go, picture.go)):
-            _show(button, state)
+            paint_button(button, state)
             button.setVisible(bool(picture.agreement))
         self.show_where.setChecked(picture.shown)
-        _show(self.other, picture.other)
+        paint_button(self.other, picture.other)
         self.error.show_failure(picture.failure)
 
     def _paint_table(self, lines: tuple[Line, ...]) -> None:
@@ -100,10 +99,10 @@ class QualityPanel(QWidget):
         for widget in (self.table, self.hint, self.estimate):
             inside.addWidget(widget)
         inside.addSpacing(4)
-        inside.addLayout(_row(labelled("Second reviewer"), self.other))
+        inside.addLayout(side_by_side(labelled("Second reviewer"), self.other))
         for widget in (self.who, self.agreement, self.differs, self.second_hint):
             inside.addWidget(widget)
-        inside.addLayout(_row(self.show_where, self.go))
+        inside.addLayout(side_by_side(self.show_where, self.go))
         inside.addWidget(self.error)
         self.fold = Fold("Quality of this block", content, open_=True)
         column = QVBoxLayout(self)
@@ -130,17 +129,3 @@ def _cell(at: int, style: str, text: str = "") -> QLabel:
     label.setObjectName(style)
     label.setAlignment(Qt.AlignmentFlag.AlignRight if at else Qt.AlignmentFlag.AlignLeft)
     return label
-
-
-def _row(*widgets: Any) -> QHBoxLayout:
-    row = QHBoxLayout()
-    row.setSpacing(4)
-    for widget in widgets:
-        row.addWidget(widget, stretch=1)
-    return row
-
-
-def _show(button: Any, state: Button) -> None:
-    button.setText(state.text)
-    button.setEnabled(state.enabled)
-    button.setToolTip(state.tooltip)

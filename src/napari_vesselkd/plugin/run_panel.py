@@ -94,11 +94,12 @@ class RunPanel(QWidget):
         column.addWidget(self.command_fold)
 
 
-def paint_button(button: Any, state: Button, shortcut: keymap.Shortcut) -> None:
-    """Show a button's text with its shortcut, whether it can be pressed, and why not."""
-    text = keymap.with_keys(state.text, shortcut)
+def paint_button(button: Any, state: Button, shortcut: keymap.Shortcut | None = None) -> None:
+    """Show a button's text with its shortcut, if it has one, whether it can be pressed, and why not."""
+    text = state.text if shortcut is None else keymap.with_keys(state.text, shortcut)
     if button.text() != text:
         button.setText(text)
-        button.setShortcut(QKeySequence(shortcut.keys))
+        if shortcut is not None:
+            button.setShortcut(QKeySequence(shortcut.keys))
     button.setEnabled(state.enabled)
     button.setToolTip(state.tooltip)

@@ -28,7 +28,7 @@ from napari_vesselkd.plugin.parts import (
     set_quietly,
 )
 from napari_vesselkd.plugin.region_picker import RegionPicker
-from napari_vesselkd.plugin.segment_state import Button
+from napari_vesselkd.plugin.run_panel import paint_button
 
 
 class CodesForm(QWidget):
@@ -105,7 +105,7 @@ class CodesForm(QWidget):
         self.level_row.setVisible(picture.level_visible)
         self.estimate.show_text(picture.estimate_text, problem=picture.estimate_is_problem)
         for button, state in ((self.run, picture.run), (self.stop, picture.stop)):
-            _paint_button(button, state)
+            paint_button(button, state)
         self.reason.show_text(picture.reason)
         self.bar.setVisible(picture.bar_visible)
         if picture.bar_permille is None:
@@ -164,12 +164,6 @@ def _fill(combo: QComboBox, texts: list[str], current: int) -> None:
     combo.addItems(texts)
     combo.setCurrentIndex(current)
     combo.blockSignals(blocked)
-
-
-def _paint_button(button: QPushButton, state: Button) -> None:
-    button.setText(state.text)
-    button.setEnabled(state.enabled)
-    button.setToolTip(state.tooltip)
 
 
 def _row(*widgets: QWidget) -> QWidget:

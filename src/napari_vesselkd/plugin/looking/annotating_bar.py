@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 from napari_vesselkd.plugin import keymap
 from napari_vesselkd.plugin.looking.annotating_state import PAINTS, PaintingPicture
 from napari_vesselkd.plugin.parts import PRIMARY, Choice, ErrorPanel, Fact, set_quietly
-from napari_vesselkd.plugin.segment_state import Button
+from napari_vesselkd.plugin.run_panel import paint_button
 
 KEYS = {"Vessel": keymap.VESSEL, "Background": keymap.BACKGROUND, "Erase": keymap.UNLABELLED}
 LARGEST_BRUSH = 1000.0  # um
@@ -116,7 +116,7 @@ class AnnotateBar(QWidget):
             (self.take, picture.take),
             (self.accept, picture.accept),
         ):
-            _dress(button, state)
+            paint_button(button, state)
         self.undo.setEnabled(picture.undo)
         self.redo.setEnabled(picture.redo)
         self.leave.setEnabled(picture.tools_enabled)
@@ -157,12 +157,6 @@ class AnnotateBar(QWidget):
         column.addWidget(_row(self.axis, self.start, self.slabs))
         for widget in (self.tools, self.facts, self.hint, self.error):
             column.addWidget(widget)
-
-
-def _dress(button: QPushButton, state: Button) -> None:
-    button.setText(state.text)
-    button.setEnabled(state.enabled)
-    button.setToolTip(state.tooltip)
 
 
 def _row(*widgets: QWidget) -> QWidget:

@@ -20,14 +20,6 @@ class Kind(Enum):
     BRUSH = "brush"  # a stroke paints
 
 
-class Effect(Enum):
-    """What a tool does to vessels; the colour of its icon."""
-
-    ADDS = "adds"
-    REMOVES = "removes"
-    BOTH = "both"
-
-
 @dataclass(frozen=True)
 class Option:
     """A number that a tool takes.
@@ -72,7 +64,7 @@ class Tool:
     title : str
         On its button.
     shortcut : Shortcut
-    kind, effect
+    kind
     steps : tuple of str
         What to do, one sentence for each click; one for other kinds.
     nothing : str
@@ -84,7 +76,6 @@ class Tool:
     title: str
     shortcut: Shortcut
     kind: Kind
-    effect: Effect
     steps: tuple[str, ...]
     nothing: str = "There is nothing to change here."
     options: tuple[Option, ...] = ()
@@ -124,7 +115,6 @@ TOOLS: tuple[Tool, ...] = (
         "Connect",
         keymap.CONNECT,
         Kind.CLICKS,
-        Effect.ADDS,
         ("Click where the new vessel begins.", "Click where it ends."),
         "The two places are connected already.",
     ),
@@ -133,7 +123,6 @@ TOOLS: tuple[Tool, ...] = (
         "Join",
         keymap.JOIN,
         Kind.CLICKS,
-        Effect.ADDS,
         ("Click one of two pieces that nearly touch.", "Click the other piece."),
     ),
     Tool(
@@ -141,7 +130,6 @@ TOOLS: tuple[Tool, ...] = (
         "Between",
         keymap.INTERPOLATE,
         Kind.CLICKS,
-        Effect.ADDS,
         ("Click what is drawn in a slice.", "Go to another slice and click what is drawn there."),
         "Everything between the two slices is vessel already.",
     ),
@@ -150,7 +138,6 @@ TOOLS: tuple[Tool, ...] = (
         "Fill",
         keymap.FILL,
         Kind.CLICKS,
-        Effect.ADDS,
         ("Click into a hole: it is filled as far as the wall.",),
         options=(WITHIN, LEAK, FLAT),
     ),
@@ -159,7 +146,6 @@ TOOLS: tuple[Tool, ...] = (
         "Brush",
         keymap.SMART_BRUSH,
         Kind.BRUSH,
-        Effect.BOTH,
         ("Draw along a vessel: only what is bright enough is painted. Size: [ ]. Label: Q, W.",),
         "The image supports nothing under the brush.",
     ),
@@ -168,7 +154,6 @@ TOOLS: tuple[Tool, ...] = (
         "Piece",
         keymap.DELETE_PIECE,
         Kind.CLICKS,
-        Effect.REMOVES,
         ("Click a piece: all that is connected with it goes.",),
     ),
     Tool(
@@ -176,7 +161,6 @@ TOOLS: tuple[Tool, ...] = (
         "Spur",
         keymap.DELETE_SPUR,
         Kind.CLICKS,
-        Effect.REMOVES,
         ("Click near the tip of a branch that is no vessel.",),
     ),
     Tool(
@@ -184,7 +168,6 @@ TOOLS: tuple[Tool, ...] = (
         "Cut",
         keymap.CUT,
         Kind.CLICKS,
-        Effect.REMOVES,
         ("Click where the vessel is to come apart.",),
     ),
     Tool(
@@ -192,7 +175,6 @@ TOOLS: tuple[Tool, ...] = (
         "Split",
         keymap.SPLIT,
         Kind.CLICKS,
-        Effect.REMOVES,
         ("Click one of two vessels that are one by mistake.", "Click the other vessel."),
     ),
     Tool(
@@ -200,7 +182,6 @@ TOOLS: tuple[Tool, ...] = (
         "Fit",
         keymap.FIT,
         Kind.BLOCK,
-        Effect.BOTH,
         ("Click a vessel to fit it alone.",),
         "The walls are where the image falls to half already.",
         (WALL,),
@@ -211,7 +192,6 @@ TOOLS: tuple[Tool, ...] = (
         "Gaps",
         keymap.GAPS,
         Kind.LIST,
-        Effect.ADDS,
         ("Looking for gaps…",),
         "No likely gap was found in this block.",
     ),
@@ -220,7 +200,6 @@ TOOLS: tuple[Tool, ...] = (
         "Spurs",
         keymap.SPURS,
         Kind.LIST,
-        Effect.REMOVES,
         ("Looking for spurs…",),
         "No likely spur was found in this block.",
     ),
@@ -229,7 +208,6 @@ TOOLS: tuple[Tool, ...] = (
         "Pieces",
         keymap.PIECES,
         Kind.LIST,
-        Effect.REMOVES,
         ("Looking for pieces that are no vessel…",),
         "No isolated piece in this block looks false.",
     ),
@@ -238,7 +216,6 @@ TOOLS: tuple[Tool, ...] = (
         "Lumens",
         keymap.LUMENS,
         Kind.LIST,
-        Effect.ADDS,
         ("Looking for hollow vessels…",),
         "No hollow vessel was found in this block.",
     ),
@@ -247,7 +224,6 @@ TOOLS: tuple[Tool, ...] = (
         "Sure",
         keymap.SURE,
         Kind.BLOCK,
-        Effect.REMOVES,
         ("Pieces that are too small or unsure are unlabelled; they teach nothing then.",),
         "Every piece in this block is large and sure enough: nothing to unlabel.",
         (LEAST, SURE),
