@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, QPointF, Qt
-from qtpy.QtGui import QWheelEvent
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.plugin.commands import show_projections
 from napari_vesselkd.project import BlockState, Project
+from wheels import wheel
 
 LEFT = Qt.MouseButton.LeftButton
 PROPOSED = "vesselkd: MIP proposal"
@@ -160,20 +160,6 @@ def test_keys_wheel_and_a_slab_that_stays_while_somebody_paints(painter, viewer,
     assert not painter.host.form.isVisible()
     painter.click(painter.bar.leave)
     assert painter.host.form.isVisible() and painter.host.projection.region != region
-
-
-def wheel(view, turn):
-    centre = QPointF(view.rect().center())
-    return QWheelEvent(
-        centre,
-        QPointF(view.mapToGlobal(view.rect().center())),
-        QPoint(),
-        QPoint(0, turn),
-        Qt.MouseButton.NoButton,
-        Qt.KeyboardModifier.NoModifier,
-        Qt.ScrollPhase.NoScrollPhase,
-        False,
-    )
 
 
 def test_what_is_painted_is_proposed_in_3d_taken_accepted_and_opened_again(painter, viewer):

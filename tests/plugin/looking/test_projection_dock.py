@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, QPointF, Qt
-from qtpy.QtGui import QWheelEvent
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.plugin.commands import show_projections
+from wheels import wheel
 
 UM = ("micrometer",) * 3
 
@@ -105,20 +105,6 @@ def test_the_wheel_moves_the_slab_of_its_pane_and_the_viewer(viewer, three, laye
     assert three.voxel == (before[0] + 3, *before[1:])
     assert viewer.dims.current_step[0] == before[0] + 3
     assert three.panes.shots["z"].region.start[0] == before[0] + 3 - 1
-
-
-def wheel(view, turn):
-    centre = QPointF(view.rect().center())
-    return QWheelEvent(
-        centre,
-        QPointF(view.mapToGlobal(view.rect().center())),
-        QPoint(),
-        QPoint(0, turn),
-        Qt.MouseButton.NoButton,
-        Qt.KeyboardModifier.NoModifier,
-        Qt.ScrollPhase.NoScrollPhase,
-        False,
-    )
 
 
 def test_the_slider_of_the_viewer_moves_the_slab(viewer, three, layer, qtbot):
