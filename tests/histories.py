@@ -79,6 +79,22 @@ def act(project, kind, *values):
     project.flush()
 
 
+def chosen(rng, project):
+    """Return an operation at random."""
+    kind = rng.choice(["paint", "sheet", "apply", "accept", "skip", "undo", "redo", "undo"])
+    start = [rng.randrange(30), rng.randrange(50), rng.randrange(60)]
+    box = Region(tuple(start), tuple(low + rng.randint(1, 9) for low in start))
+    if kind == "paint":
+        return kind, rng.choice([1, 2]), box, rng.randrange(3)
+    if kind == "sheet":
+        return kind, box, rng.randrange(3)
+    if kind == "apply":
+        return kind, box, rng.randrange(3), rng.choice([None, 1, 2])
+    if kind in ("undo", "redo"):
+        return (kind,)
+    return kind, rng.choice([1, 2])
+
+
 def seen(project):
     """As `snapshot`, but for the state of blocks, which opening one changes too."""
     return snapshot(project)[1:]

@@ -30,7 +30,7 @@ def test_killed_at_200_random_moments_no_operation_that_was_done_is_lost(project
     done = subprocess.run(
         [sys.executable, str(script), str(project.path), str(MOMENTS), "11"],
         capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(tests)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tests), os.environ.get("PYTHONPATH", "")])},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     rounds = [json.loads(line) for line in done.stdout.splitlines()]

@@ -148,6 +148,11 @@ class BlockEdit:
     def can_redo(self) -> bool:
         return bool(self._state.undone)
 
+    def next_step(self, *, again: bool) -> int | None:
+        """Return the number of the step that `undo`, or with `again` `redo`, would move."""
+        steps = self._state.undone if again else self._state.done
+        return steps[-1].number if steps else None
+
     @property
     def closed(self) -> bool:
         return self._journal.closed

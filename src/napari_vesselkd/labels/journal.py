@@ -70,6 +70,33 @@ class Journal:
             return [], None
         return records, _notice(path, damaged, torn)
 
+    @classmethod
+    def read_on(cls, path: Path, offset: int = 0, crc32: int = 0) -> tuple[list[dict[str, Any]], int, int]:
+        """Return the whole records from a byte on, where a line begins, and how far the whole lines go.
+
+        Parameters
+        ----------
+        path : Path
+        offset, crc32 : int
+            Bytes that were read before, and their checksum.
+
+        Returns
+        -------
+        tuple
+            The records; the offset behind the last whole line; the checksum of all bytes before it.
+        """
+        records = []
+        with path.open("rb") as file:
+            file.seek(offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                offset, crc32 = offset + len(line), zlib.crc32(line, crc32)
+                record = decoded(line[:-1])
+                if record is not None:
+                    records.append(record)
+        return records, offset, crc32
+
     def append(self, record: Mapping[str, Any], *, sync: bool = True) -> None:
         """Add one record; with `sync` it is on the disk when the call returns.
 

@@ -8,6 +8,7 @@ clears it there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from napari_vesselkd.errors import CorruptSourceError, OutputBusyError, OutputError
 from napari_vesselkd.geometry import Region, as_shape
-from napari_vesselkd.labels import BlockEdit, Journal, LabelStore, RunRecord
+from napari_vesselkd.labels import BlockEdit, LabelStore, RunRecord
 from napari_vesselkd.labels.edits import SHEET, begin_again, changed_box
 from napari_vesselkd.labels.sparse import CHUNK
 from napari_vesselkd.project import opening
@@ -28,6 +29,7 @@ from napari_vesselkd.project.corrections import (
     show_in_labels,
     withdrawn,
 )
+from napari_vesselkd.project.folded import keep_history, read_history
 from napari_vesselkd.project.held import Held
 from napari_vesselkd.project.operations import STATE, Operations
 from napari_vesselkd.project.state import Entry, bounds
@@ -55,9 +57,13 @@ class Corrected(Held):
             self.notices += (f"{said} has a record that makes no sense: it is not in the history",)
 
     def _read_history(self) -> None:
-        """Fold all journals again."""
-        events = Journal.read(self._folder.journal)[0]
-        self._operations.fold(self._folder.read_journals(), events)
+        """Fold all journals again; what took long is kept for the next time, while they agree."""
+        operations, sheet = self._operations, self._state.sheet
+        reading = read_history(self._folder, operations, sheet)
+        settled = not operations.odd and not operations.torn()
+        if reading.worth_keeping and settled and not self.read_only:
+            with suppress(OutputError):  # the next opening takes long again, no more
+                keep_history(self._folder, operations, reading, sheet)
 
     # -- labels -------------------------------------------------------------------------------------------
 

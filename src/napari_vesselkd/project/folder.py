@@ -5,6 +5,7 @@ NAME.vesselkd/
   journal.jsonl          blocks and promotions, one event a line
   edits/000001.jsonl     everything that was done to block 1
   edits/sheet.jsonl      everything that was painted anywhere with no block open
+  history.folded         all journals folded, so that opening is quick; made anew where it is missing
   corrections.ome.zarr   0 unlabelled, 1 background, 2 vessel: the accepted blocks
   labels.ome.zarr        the prediction, corrections on top
   checkpoints/ runs/     what was trained here
@@ -62,6 +63,10 @@ class Folder:
         return self.path / "edits"
 
     @property
+    def history(self) -> Path:
+        return self.path / "history.folded"
+
+    @property
     def corrections(self) -> Path:
         return self.path / "corrections.ome.zarr"
 
@@ -106,19 +111,15 @@ class Folder:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise _broken("The project's journal makes no sense", f"{self.journal} ({error!r})") from error
 
-    def read_journals(self) -> dict[int, list[dict[str, Any]]]:
-        """Return the records of all journals of blocks and of the sheet, by number, without their voxels."""
+    def journals(self) -> dict[int, Path]:
+        """Return the journals of blocks and of the sheet that there are, by number."""
         found = {}
-        for path in sorted(self.edits.glob("*.jsonl")):
-            number = SHEET if path == self.edits_of(SHEET) else path.stem
-            if number != SHEET and not path.stem.isdigit():
-                continue
-            records = [_light(one) for one in Journal.read(path)[0]]
-            first = records[0] if records else {}
-            known = all(first.get(key) == value for key, value in self.identity.items())
-            if known and first.get("kind") == "begin" and first.get("number") == int(number):
-                found[int(number)] = records
-        return found
+        for path in self.edits.glob("*.jsonl"):
+            if path.stem.isdigit():
+                found[int(path.stem)] = path
+            elif path == self.edits_of(SHEET):
+                found[SHEET] = path
+        return dict(sorted(found.items()))
 
     def new_corrections(self, where: Path | None = None) -> LabelStore:
         """Create an empty store of corrections."""
@@ -222,14 +223,6 @@ def _fill(folder: Folder, final: Path) -> None:
     }
     text = json.dumps(values, indent=2) + "\n"
     (folder.path / "project.json").write_text(text, encoding="utf-8")
-
-
-def _light(record: dict[str, Any]) -> dict[str, Any]:
-    """Return a record of a block's journal without its voxels."""
-    light = {key: value for key, value in record.items() if key not in ("old", "new", "start")}
-    if "changes" in light:
-        light["changes"] = [{"box": one["box"]} for one in light["changes"]]
-    return light
 
 
 def now() -> str:

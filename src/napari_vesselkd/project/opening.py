@@ -12,7 +12,7 @@ from napari_vesselkd.checkpoints import CheckpointCard, CheckpointRegistry
 from napari_vesselkd.errors import ProjectError, VesselKDError
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.labels import LabelStore, RunRecord
-from napari_vesselkd.labels.edits import replay
+from napari_vesselkd.labels.edits import SHEET, replay
 from napari_vesselkd.project.corrections import open_corrections
 from napari_vesselkd.project.folder import Folder, read_folder
 from napari_vesselkd.project.image import ImageReference
@@ -92,15 +92,15 @@ def _claim(path: Path) -> tuple[FileLock | None, list[str]]:
 def _unknown_blocks(folder: Folder, known: Mapping[int, Entry]) -> tuple[Entry, ...]:
     """Return the blocks whose event was lost, as their own journals give them."""
     found = []
-    for path in sorted(folder.edits.glob("*.jsonl")):
-        if not path.stem.isdigit() or int(path.stem) in known:
+    for number, path in folder.journals().items():
+        if number == SHEET or number in known:
             continue
         try:
             begun = replay(path, folder.identity, only_begin=True)
         except ProjectError:
             continue
         inside = begun.region.intersection(Region.whole(folder.image.shape)) == begun.region
-        if inside and begun.number == int(path.stem):
+        if inside and begun.number == number:
             found.append(Entry(ReviewBlock(begun.number, begun.region, axis=begun.axis)))
     return tuple(found)
 

@@ -8,7 +8,8 @@ in voxels of the volume, (z, y, x).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ from napari_vesselkd.labels.replaying import flat_shape
 from napari_vesselkd.project.state import Entry, bounds
 
 STATE = -1  # the part of an operation that is in the project's own journal
+RECALLED = 256  # operations that are read at once
 Part = tuple[int, Region]
 
 
@@ -120,13 +122,40 @@ class Done:
     before: Entry | None = None
     after: Entry | None = None
 
+    @classmethod
+    def from_line(cls, line: bytes) -> Done:
+        """Return what `to_line` wrote."""
+        seq, who, at, tool, among, steps, boxes, words, decided = json.loads(line)
+        before, after = (None if one is None else Entry.from_event(one) for one in decided)
+        return cls(
+            seq,
+            who,
+            at,
+            tool,
+            tuple(among),
+            dict(steps),
+            {number: [Region(tuple(low), tuple(high)) for low, high in found] for number, found in boxes},
+            {number: (word, done) for number, word, done in words},
+            before,
+            after,
+        )
+
+    def to_line(self) -> bytes:
+        """Return the operation as a line of text, without its end."""
+        boxes = [(number, [bounds(one) for one in found]) for number, found in self.boxes.items()]
+        words = [(number, *word) for number, word in self.words.items()]
+        decided = [None if one is None else one.to_event() for one in (self.before, self.after)]
+        values = [self.seq, self.who, self.at, self.tool, self.among, list(self.steps.items())]
+        return json.dumps([*values, boxes, words, decided], separators=(",", ":")).encode()
+
     def shown(self, *, undone: bool) -> Operation:
         return Operation(self.seq, self.who, self.at, self.tool, self.parts, undone)
 
     @property
     def parts(self) -> tuple[Part, ...]:
         first = [] if self.after is None else [(self.after.block.number, self.after.block.region)]
-        return (*first, *((number, around(boxes)) for number, boxes in self.boxes.items()))
+        order = [one for one in self.among if one in self.boxes] or self.boxes
+        return (*first, *((number, around(self.boxes[number])) for number in order))
 
     def wanted(self, last: int) -> bool | None:
         """Return what the journals must agree on, done or not; None where they agree.
@@ -140,8 +169,36 @@ class Done:
         return newest if any(done != newest for _, done in self.words.values()) else None
 
 
+@dataclass(frozen=True)
+class Past:
+    """What was folded before, all of it settled: journals agree about every operation.
+
+    Attributes
+    ----------
+    last : int
+        The number given out last.
+    places : dict of int to (Region, int or None)
+        Of each block: where it is, and the axis along which it is flat.
+    sheet_boxes : list of (int, list of Region)
+    done, undone : tuple of bytes
+        Operations as `Done.to_line` gives them, the one that is undone, or done again, next as the last.
+    """
+
+    last: int = 0
+    places: dict[int, tuple[Region, int | None]] = field(default_factory=dict)
+    sheet_boxes: tuple[tuple[int, list[Region]], ...] = ()
+    done: tuple[bytes, ...] = ()
+    undone: tuple[bytes, ...] = ()
+
+
+NO_PAST = Past()
+
+
 class Operations(Ledger):
     """The fold of all journals, and the numbers of what is done next.
+
+    What was folded before is read from its lines no earlier than somebody undoes as far as there: a year has
+    hundreds of thousands of operations.
 
     Attributes
     ----------
@@ -155,36 +212,49 @@ class Operations(Ledger):
         super().__init__()
         self._forget()
 
-    def _forget(self) -> None:
-        self._places: dict[int, tuple[Region, int | None]] = {}
+    def _forget(self, past: Past = NO_PAST) -> None:
+        self._places = dict(past.places)
         self._of_step: dict[tuple[int, int], Done] = {}
         self._of_seq: dict[int, Done] = {}
+        self._before = list(past.done)  # the older part of `_done`, as lines
         self._done: list[Done] = []
         self._undone: list[Done] = []
         self.odd: set[int] = set()
-        self.sheet_boxes: list[tuple[int, list[Region]]] = []
+        self.sheet_boxes = list(past.sheet_boxes)
+        self.last = max(self.last, past.last)
+        for line in past.undone:
+            self._undone.append(self._known(Done.from_line(line)))
 
-    def fold(self, journals: Mapping[int, list[dict[str, Any]]], events: Iterable[dict[str, Any]]) -> None:
-        """Take in all journals of blocks, by number, and the events of the project; nothing else is known."""
+    def fold(self, journals: Mapping[int, list[dict[str, Any]]], past: Past = NO_PAST) -> None:
+        """Know what is `past`, then journals by number, STATE the project's own, and nothing else."""
         records = [(_seq(one), number, one) for number in journals for one in journals[number]]
-        records += [(_seq(one), STATE, one) for one in events]
         with self.turn:
-            self._forget()
+            self._forget(past)
             for _, number, record in sorted(records, key=lambda one: one[0]):
                 try:
                     self.told(number, record)
                 except (ValueError, KeyError, TypeError, AttributeError, IndexError):
                     self.odd.add(number)
 
+    def past(self, sheet: int) -> Past:
+        """Return the fold for another time, with the boxes of the sheet that changed after `sheet`."""
+        with self.turn:
+            done = (*self._before, *(one.to_line() for one in self._done))
+            undone = tuple(one.to_line() for one in self._undone)
+            boxes = tuple(one for one in self.sheet_boxes if one[0] > sheet)
+            return Past(self.last, dict(self._places), boxes, done, undone)
+
     @property
     def operations(self) -> tuple[Operation, ...]:
         with self.turn:
+            self._recall(len(self._before))
             done = [one.shown(undone=False) for one in self._done]
             return (*done, *(one.shown(undone=True) for one in reversed(self._undone)))
 
     @property
     def next_undo(self) -> Done | None:
-        return self._done[-1] if self._done else None
+        with self.turn:
+            return self._done[-1] if self._done or self._recall() else None
 
     @property
     def next_redo(self) -> Done | None:
@@ -216,8 +286,7 @@ class Operations(Ledger):
             elif kind in ("accept", "skip"):
                 self._decision(record)
             elif kind in ("undo", "redo"):
-                key = (number, int(record.get("step", 0)))
-                done = self._of_seq.get(record.get("of", 0)) if number == STATE else self._of_step.get(key)
+                done = self._moved_by(number, record)
                 if done is not None:
                     self._moved(number, done, record, kind == "redo")
 
@@ -225,6 +294,8 @@ class Operations(Ledger):
         if number not in self._places:
             return  # its beginning is lost
         key = (number, int(record["step"]))
+        if not self._done:
+            self._recall()  # a stroke that goes on is of the last operation
         done = self._of_step.get(key)
         if done is None:
             done = self._of_step[key] = self._operation(record, str(record.get("tool", "brush")))
@@ -252,6 +323,30 @@ class Operations(Ledger):
             self._of_seq[seq] = done
         self._done.append(done)
         self._undone.clear()
+        return done
+
+    def _moved_by(self, number: int, record: Mapping[str, Any]) -> Done | None:
+        """Return the operation that a record of kind "undo" or "redo" is about; None where that is lost."""
+        while True:
+            if number == STATE:
+                done = self._of_seq.get(record.get("of", 0))
+            else:
+                done = self._of_step.get((number, int(record.get("step", 0))))
+            if done is not None or not self._recall():
+                return done
+
+    def _recall(self, count: int = RECALLED) -> bool:
+        """Read the newest of the operations that are lines still; False where none is."""
+        lines = self._before[-count:] if count else []
+        self._before = self._before[: len(self._before) - len(lines)]
+        self._done[:0] = [self._known(Done.from_line(line)) for line in lines]
+        return bool(lines)
+
+    def _known(self, done: Done) -> Done:
+        if done.seq:
+            self._of_seq[done.seq] = done
+        for number, step in done.steps.items():
+            self._of_step[number, step] = done
         return done
 
     def _moved(self, number: int, done: Done, record: Mapping[str, Any], again: bool) -> None:

@@ -265,11 +265,10 @@ class Undoing(Review):
         """Undo or redo one operation."""
         with self._writing():
             with self._operations.turn:
-                operations = self._operations
-                done = operations.next_redo if again else operations.next_undo
+                done = self._next(again)
                 if done is None:
                     return None
-                self._move(done, again, list(done.words), operations.stamp())
+                self._move(done, again, list(done.words), self._operations.stamp())
             changed: tuple[Region, ...] = ()
             decided = None if done.after is None else done.after.block.number
             if decided is not None:
@@ -278,6 +277,17 @@ class Undoing(Review):
                 self._bring_in_step(entry)
             parts = tuple((number, box) for number, box in done.parts if number in done.steps)
             return Applied(done.seq, done.tool, parts, (*changed, *self.flush()), decided)
+
+    def _next(self, again: bool) -> Done | None:
+        """Return what is undone, or done again, next; where a journal says otherwise, all are read anew."""
+        operations = self._operations
+        done = operations.next_redo if again else operations.next_undo
+        steps = {} if done is None else done.steps
+        if all(self._edit_of(number).next_step(again=again) == step for number, step in steps.items()):
+            return done
+        self._folder.history.unlink(missing_ok=True)
+        self._read_history()
+        return operations.next_redo if again else operations.next_undo
 
     def _move(self, done: Done, again: bool, journals: list[int], stamp: Mapping[str, Any]) -> None:
         """Undo or redo the parts of an operation that are in `journals`, all or none."""

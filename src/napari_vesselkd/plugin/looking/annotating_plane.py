@@ -162,8 +162,7 @@ class PaintedPlane(QObject):
         if self.locked:
             return
         history = self._project.history
-        operations = [one for one in history.operations if one.undone is not undo]
-        candidate = (operations[-1] if undo else operations[0]) if operations else None
+        candidate = history.next(again=not undo)
         if candidate is None or candidate.number != self.edit.number:
             self.notice = ELSEWHERE
         else:
