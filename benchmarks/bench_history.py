@@ -3,8 +3,8 @@
     python benchmarks/bench_history.py [--blocks 2000] [--strokes 100] [--keep FOLDER]
 
 Journals are made as the program writes them, of one block that was really painted on, its records repeated
-with other numbers. Printed are seconds (median and range of five openings, each in a process of its own, files
-in the system's cache) and bytes read, against only reading the bytes of all journals.
+with other numbers. Printed are seconds (median and range of five openings, each in a process of its own,
+files in the system's cache) and bytes read, against only reading the bytes of all journals.
 """
 
 import argparse

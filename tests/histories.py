@@ -48,6 +48,13 @@ actions = st.one_of(
 )
 
 
+def steps_of(kind, *values):
+    """Return an action as steps of one operation at most: opening a block may be one of its own."""
+    number = {"paint": 0, "apply": 2, "accept": 0}.get(kind)
+    opens = [] if number is None or values[number] is None else [("open", values[number])]
+    return [*opens, (kind, *values)]
+
+
 def act(project, kind, *values):
     if kind == "paint":
         number, box, value = values

@@ -129,7 +129,7 @@ def test_opening_a_block_ends_it_and_shows_what_was_painted(painter):
     )
 
 
-def test_erasing_an_accepted_block_has_no_effect_and_shows_so(painter, viewer):
+def test_erasing_reaches_accepted_blocks_and_what_is_shown_is_what_is_stored(painter, viewer):
     painter.open_project()
     painter.edit_here()
     painter.stroke((6, 6), (6, 20))
@@ -139,6 +139,13 @@ def test_erasing_an_accepted_block_has_no_effect_and_shows_so(painter, viewer):
     painter.paint_anywhere()
     painter.key(Qt.Key.Key_E)
     painter.stroke((24, 10), (24, 55))
+    painter.settle()
+    shown = np.asarray(painter.layer.data)
+    assert ((accepted > 0) & (shown == 0)).any()
+    assert not ((accepted == 0) & (shown > 0)).any()
+    np.testing.assert_array_equal(painter.corrections(), shown)
+    assert "accepted blocks too" in painter.tab.anywhere_panel.fact.text()
+    painter.tab.undo()
     painter.settle()
     np.testing.assert_array_equal(painter.corrections(), accepted)
     np.testing.assert_array_equal(np.asarray(painter.layer.data), accepted)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from histories import ONE, act, chosen, snapshot
+from histories import ONE, act, chosen, snapshot, steps_of
 from napari_vesselkd.labels.edits import SHEET
 from napari_vesselkd.project import Project, folded
 from projects import check_agreement
@@ -38,8 +38,9 @@ def work(path, seed, pipe):
     with Project.open(path) as project:
         say(pipe, checksum(project), len(done_of(project)))
         while True:
-            act(project, *chosen(rng, project))
-            say(pipe, checksum(project), len(done_of(project)))
+            for step in steps_of(*chosen(rng, project)):
+                act(project, *step)
+                say(pipe, checksum(project), len(done_of(project)))
 
 
 def look(path, acknowledged, pipe):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from histories import ONE, SLAB, SMALL, TWO, act, actions, fill, seen, snapshot
+from histories import ONE, SLAB, SMALL, TWO, act, actions, fill, seen, snapshot, steps_of
 from napari_vesselkd.errors import InvalidInputError, OutputError, ProjectBusyError, ProjectError, RegionError
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.labels import journal as journal_module
@@ -348,7 +348,7 @@ def test_any_sequence_undone_is_the_identity_and_redone_the_same(empty, tmp_path
     project = Project.open(path)
     states = [seen(project)]
     at = 0
-    for kind, *values in sequence:
+    for kind, *values in [step for action in sequence for step in steps_of(*action)]:
         if kind == "reopen":
             project.close()
             project = Project.open(path)

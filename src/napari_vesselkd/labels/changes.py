@@ -20,6 +20,7 @@ from napari_vesselkd.geometry import Region, Shape, as_shape
 from napari_vesselkd.labels.sparse import SparseVoxels
 
 VALUES = 3
+ERASED = 3  # on the sheet only: what lies under it is no correction any more
 WHOLE = ("b", "u", "i")  # numpy's kinds of whole numbers
 UNLABELLED, BACKGROUND, VESSEL = range(VALUES)
 Voxels = npt.NDArray[np.uint8]
@@ -99,13 +100,16 @@ def changed_box(old: Voxels, new: npt.NDArray[Any]) -> Region | None:
     return Region(as_shape([axis[0] for axis in found]), as_shape([axis[-1] + 1 for axis in found]))
 
 
-def checked_voxels(voxels: npt.NDArray[Any], shape: Shape) -> Voxels:
-    """Return labels of `shape` as bytes; InvalidInputError where there are others than 0, 1 and 2."""
+def checked_voxels(voxels: npt.NDArray[Any], shape: Shape, *, values: int = VALUES) -> Voxels:
+    """Return labels of `shape` as bytes; InvalidInputError where there are others than 0, 1 and 2.
+
+    With `values` 4 there may be `ERASED` too.
+    """
     if voxels.shape != shape:
         raise InvalidInputError(
             "The voxels are not those of this block", value=voxels.shape, limit=f"{shape}"
         )
-    known = voxels.dtype.kind in WHOLE and voxels.min() >= 0 and voxels.max() < VALUES
+    known = voxels.dtype.kind in WHOLE and voxels.min() >= 0 and voxels.max() < values
     if not known:
         odd = voxels.dtype if voxels.dtype.kind not in WHOLE else np.unique(voxels)[-5:].tolist()
         raise InvalidInputError(

@@ -3,7 +3,8 @@
 Notation: z, y, x axes; voxels are 0 unlabelled, 1 background, 2 vessel; a box is a region in voxels of the
 block. A change is a box with its old and new voxels, so every change has its inverse; a step is what one undo
 takes back (the changes of one stroke). The journal of a block begins with the voxels that the block began
-from. The sheet is the block of the whole volume that lies over everything: it begins with nothing.
+from. The sheet is the block of the whole volume that lies over everything: it begins with nothing, and may
+also hold 3, erased.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from napari_vesselkd.errors import InvalidInputError
 from napari_vesselkd.geometry import Region, Shape
 from napari_vesselkd.labels.changes import (
     BACKGROUND,
+    ERASED,
     UNLABELLED,
+    VALUES,
     VESSEL,
     Change,
     Voxels,
@@ -35,7 +38,7 @@ from napari_vesselkd.labels.sparse import CHUNK, SparseVoxels
 from napari_vesselkd.volume import output_errors
 
 __all__ = [
-    "BACKGROUND", "SHEET", "UNLABELLED", "VESSEL", "BlockEdit", "begin_again", "changed_box",
+    "BACKGROUND", "ERASED", "SHEET", "UNLABELLED", "VESSEL", "BlockEdit", "begin_again", "changed_box",
     "follow_again", "replay",
 ]  # fmt: skip
 
@@ -216,7 +219,8 @@ class BlockEdit:
         InvalidInputError, OutputError
             As `record`.
         """
-        part = checked_voxels(new, box.checked(self.shape).shape)
+        known = ERASED + 1 if self.number == SHEET else VALUES
+        part = checked_voxels(new, box.checked(self.shape).shape, values=known)
         with self._ledger.turn:
             changes = self._changes(box, part)
             if not changes:

@@ -18,7 +18,7 @@ HINT = (
     "Paint vessel (Q), background (W) or erase (E) at any place of the volume, with no block open. Every "
     "stroke is a correction at once, until a block accepted later covers it, and it teaches."
 )
-ERASING = "Erasing takes back what was painted so, not accepted blocks."
+ERASING = "Erasing takes corrections back, those of accepted blocks too."
 IN_3D = "Painting is in 2D views: its layer is hidden in 3D, as the volume is too large to be shown whole."
 
 

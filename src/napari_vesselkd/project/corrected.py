@@ -1,8 +1,8 @@
 """The corrections of a project and the labels under them, kept in step with accepted blocks and sheet.
 
 Notation: z, y, x axes; corrections are uint8 0 unlabelled, 1 background, 2 vessel; labels are 0 and 1. The
-sheet is what was painted anywhere with no block open; it lies over the accepted blocks, and accepting a block
-clears it there.
+sheet is what was painted anywhere with no block open; it lies over the accepted blocks, erases them where it
+holds 3, and accepting a block clears it there.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from napari_vesselkd.project.corrections import (
     laid_over,
     sheet_of,
     show_in_labels,
+    with_sheet,
     withdrawn,
 )
 from napari_vesselkd.project.folded import keep_history, read_history
@@ -304,9 +305,7 @@ class Corrected(Held):
         """Return corrections as the journals give them, with or without the sheet on top."""
         voxels = composed(self._folder, region, entries, self._corrections, self._remembered)
         over = self._sheet_read(region) if sheet and not self.read_only else None
-        if over is not None:
-            np.copyto(voxels, over, where=over > 0)
-        return voxels
+        return voxels if over is None else with_sheet(voxels, over)
 
     def _store(self, number: int, voxels: Voxels) -> None:
         self._corrections.write(self._state.entries[number].block.region, voxels)

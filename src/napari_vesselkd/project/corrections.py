@@ -16,7 +16,15 @@ import numpy.typing as npt
 from napari_vesselkd.errors import OutputError, ProjectError
 from napari_vesselkd.geometry import Region, as_shape
 from napari_vesselkd.labels import LabelStore, RunRecord
-from napari_vesselkd.labels.edits import BACKGROUND, SHEET, VESSEL, changed_box, replay
+from napari_vesselkd.labels.edits import (
+    BACKGROUND,
+    ERASED,
+    SHEET,
+    UNLABELLED,
+    VESSEL,
+    changed_box,
+    replay,
+)
 from napari_vesselkd.labels.replaying import flat_shape
 from napari_vesselkd.labels.sparse import SparseVoxels
 from napari_vesselkd.project.beneath import Beneath
@@ -74,6 +82,11 @@ def laid_over(labels: Voxels, corrections: Voxels) -> Voxels:
     labels[corrections == BACKGROUND] = 0
     labels[corrections == VESSEL] = 1
     return labels
+
+
+def with_sheet(voxels: Voxels, sheet: Voxels) -> Voxels:
+    """Return corrections (z, y, x) with the sheet, of the same shape, on top: also what was erased there."""
+    return np.where(sheet == ERASED, UNLABELLED, np.where(sheet > 0, sheet, voxels)).astype(np.uint8)
 
 
 def withdrawn(region: Region, before: Voxels, after: Voxels) -> Region | None:
@@ -166,9 +179,7 @@ def _make_again(folder: Folder, entries: list[Entry]) -> None:
         region = entry.block.region
         store.write(region, composed(folder, region, entries))
     for box, voxels in sheet_of(folder):
-        below = store.read(box)
-        np.copyto(below, voxels, where=voxels > 0)
-        store.write(box, below)
+        store.write(box, with_sheet(store.read(box), voxels))
     if folder.corrections.exists():
         kept = folder.corrections.with_name("corrections.ome.zarr.broken")
         shutil.rmtree(kept, ignore_errors=True)

@@ -25,6 +25,7 @@ from napari_vesselkd.labels.journal import Journal, encoded
 from napari_vesselkd.labels.ledger import time_now, user_name
 from napari_vesselkd.labels.replaying import replay_records
 from napari_vesselkd.labels.sparse import SparseVoxels
+from napari_vesselkd.project.corrections import with_sheet
 from napari_vesselkd.project.folder import Folder
 from napari_vesselkd.project.state import Entry, ReviewBlock, State
 from napari_vesselkd.volume import output_errors
@@ -76,10 +77,7 @@ class Exported:
             if common is not None:
                 part = self.accepted_voxels(block.number)[common.relative_to(block.region.start).slices]
                 np.copyto(voxels[common.relative_to(region.start).slices], part, where=part > 0)
-        if self._sheet is not None:
-            over = self._sheet[region.slices]
-            np.copyto(voxels, over, where=over > 0)
-        return voxels
+        return voxels if self._sheet is None else with_sheet(voxels, self._sheet[region.slices])
 
     def regions(self) -> list[Region]:
         """Return boxes outside of which nothing is corrected."""

@@ -1,9 +1,9 @@
 """All journals folded into the history, kept beside them, so that opening a project need not read them all.
 
 The journals are the truth. `history.folded` holds the operations they gave, and how far each journal was
-read: bytes, their checksum, when it was written last. What the journals have gained since is folded on top. Where
-one of them is not what was folded, or the file is missing or damaged, all journals are folded anew; so it can
-be deleted at any time. It is only kept while all journals agree with each other.
+read: bytes, their checksum, when it was written last. What the journals have gained since is folded on top.
+Where one of them is not what was folded, or the file is missing or damaged, all journals are folded anew; so
+it can be deleted at any time. It is only kept while all journals agree with each other.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from napari_vesselkd.labels import BlockEdit
 from napari_vesselkd.labels.edits import BACKGROUND, SHEET, VESSEL, follow_again
 from napari_vesselkd.labels.replaying import flat_shape
 from napari_vesselkd.project.corrected import Corrected
-from napari_vesselkd.project.corrections import accepted, withdrawn
+from napari_vesselkd.project.corrections import accepted, with_sheet, withdrawn
 from napari_vesselkd.project.held_out import side
 from napari_vesselkd.project.operations import STATE, decision
 from napari_vesselkd.project.state import BlockState, Entry, ReviewBlock, bounds
@@ -130,6 +130,8 @@ class Review(Corrected):
             except ProjectError as error:
                 edit = self._begin(entry.block)
                 edit.notice = f"Block {number} is begun again from what was accepted and segmented. {error}"
+            if entry.block.state is BlockState.ACCEPTED:
+                self._take_sheet(edit)
             if entry.block.state is not BlockState.OPEN:
                 self._set_state(entry, BlockState.OPEN)
             return edit
@@ -271,6 +273,12 @@ class Review(Corrected):
             edit.record(repeated, tool="repeated")
         self._edits[number] = edit
         return edit
+
+    def _take_sheet(self, edit: BlockEdit) -> None:
+        """Let an accepted block that is opened again have what was painted and erased over it since."""
+        sheet = self._sheet_read(edit.region) if edit.axis is None else None
+        if sheet is not None and sheet.any():
+            edit.record(with_sheet(edit.voxels, sheet), tool="painted anywhere")
 
     def _start(self, region: Region) -> Voxels:
         """Return the voxels that a block begins from."""

@@ -1,6 +1,7 @@
 """What was painted anywhere, as pieces to learn from that have nothing of a held-out block in them.
 
-Notation: z, y, x axes; regions are in voxels of the volume; voxels are 0 unlabelled, 1 background, 2 vessel.
+Notation: z, y, x axes; regions are in voxels of the volume; voxels are 0 unlabelled, 1 background, 2 vessel,
+of the sheet also 3, erased.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_vesselkd.geometry import Region, Shape, as_shape
-from napari_vesselkd.labels.changes import BACKGROUND, VESSEL, around, changed_box
+from napari_vesselkd.labels.changes import BACKGROUND, ERASED, VESSEL, around, changed_box
 from napari_vesselkd.labels.edits import SHEET
 from napari_vesselkd.project.state import BlockState, ReviewBlock
 
@@ -45,6 +46,7 @@ def painted_pieces(
 
 def _free(region: Region, voxels: Voxels, held_out: Sequence[Region]) -> list[ReviewBlock]:
     """Return the tight boxes of what is painted outside held-out blocks."""
+    voxels = np.where(voxels == ERASED, 0, voxels).astype(np.uint8)
     tight = _tight(region, voxels)
     if tight is None:
         return []

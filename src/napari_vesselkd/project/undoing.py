@@ -14,7 +14,7 @@ from napari_vesselkd.errors import InvalidInputError, OutputError, ProjectError
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.labels import BlockEdit
 from napari_vesselkd.labels.changes import changed_box, checked_voxels
-from napari_vesselkd.labels.edits import SHEET
+from napari_vesselkd.labels.edits import ERASED, SHEET
 from napari_vesselkd.labels.overlay import Painted
 from napari_vesselkd.project import opening
 from napari_vesselkd.project.exported import write_export
@@ -169,7 +169,7 @@ class Undoing(Review):
     def paint(self, painted: Iterable[Painted], *, stroke: int) -> None:
         """Keep on the sheet what was painted over the corrections; a correction after the next `flush`.
 
-        Where 0 was painted, what was painted before is taken back; accepted blocks stay as they are.
+        Where 0 was painted nothing is corrected any more, in accepted blocks too.
 
         Parameters
         ----------
@@ -186,7 +186,8 @@ class Undoing(Review):
         sheet = self.edit_anywhere()
         for one in painted:
             with self._operations.turn:
-                new = np.where(one.after != one.before, one.after, sheet.read(one.box))
+                changed, new = one.after != one.before, self._for_sheet(one.box, one.after)
+                new = np.where(changed, new, sheet.read(one.box))
                 sheet.change(one.box, new, stroke=stroke)
 
     def lay(self, region: Region, values: Voxels, where: Mask, tool: str, stroke: int) -> None:
@@ -229,11 +230,22 @@ class Undoing(Review):
                 continue
             place, box = common.relative_to(region.start).slices, common.relative_to(edit.region.start)
             old = edit.read(box)
-            new = np.where(where[place], values[place], old)
+            meant = self._for_sheet(common, values[place]) if edit.number == SHEET else values[place]
+            new = np.where(where[place], meant, old)
             inside = changed_box(old, new)
             where[place] = False
             if inside is not None:
                 found.append((edit, inside.shifted(box.start), new[inside.slices]))
+        return found
+
+    def _for_sheet(self, region: Region, values: Voxels) -> Voxels:
+        """Return corrections (z, y, x) as the sheet says them: 0 over an accepted block is erased."""
+        found = values.copy()
+        for entry in self._state.corrected if (values == 0).any() else ():
+            common = region.intersection(entry.block.region)
+            if common is not None:
+                part = found[common.relative_to(region.start).slices]
+                part[part == 0] = ERASED
         return found
 
     def _open(self, number: int) -> BlockEdit:
