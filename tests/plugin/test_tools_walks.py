@@ -5,6 +5,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_vesselkd.geometry import Region
+from napari_vesselkd.labels import journal as journal_module
 from napari_vesselkd.plugin.layers import volume_of
 from napari_vesselkd.project import Project
 from tooling import DEPTH, HOLLOW_Y, TRUNK_Y, Proofreader, give_labels, planted
@@ -62,6 +63,60 @@ def a_rejected_proposal_does_not_come_again_and_next_leaves_one_for_later(person
     assert "all 2 are decided, 1 accepted, 1 rejected" in person.said
     person.pick("gap")
     assert "No likely gap was found in this block" in person.said and person.hand.tool is None
+
+
+def open_anew(person):
+    """Close the project, open it again, and the block."""
+    person.close_project()
+    person.open_project()
+    person.open_block()
+
+
+def test_what_was_rejected_is_not_proposed_again_until_labels_change_or_somebody_asks(proofreader, shot):
+    person = proofreader
+    two_gaps(person)
+    first, second = person.hand.preview.region, person.hand.walk.found[1].changes[0].region
+    person.press_key(Qt.Key.Key_Backspace)
+    assert person.hand.preview.region == second
+    person.desk.leave()
+    open_anew(person)
+    person.pick("gap")
+    assert [one.changes[0].region for one in person.hand.walk.found] == [second]
+    assert person.tools.again.isVisible() and "rejected one" in person.tools.again.text()
+    shot("walk-rejected-before")
+    person.enter()
+    assert person.tools.again.isVisible() and person.hand.tool is None
+    person.click(person.tools.again)
+    person.settle()
+    assert person.hand.preview.region == first
+    assert not person.tools.again.isVisible()
+    person.press_key(Qt.Key.Key_Backspace)
+    assert "0 accepted, 1 rejected" in person.said and person.tools.again.isVisible()
+    open_anew(person)
+    person.pick("gap")
+    assert "No likely gap was found" in person.said and person.tools.again.isVisible()
+    person.layer.data[DEPTH, TRUNK_Y, first.start[2] + 2] = 2  # somebody paints amid it
+    person.qtbot.waitUntil(lambda: not person.tab.block.unsaved, timeout=5000)
+    person.pick("gap")
+    assert len(person.hand.walk.found) == 1 and not person.tools.again.isVisible()
+
+
+def test_a_rejection_that_cannot_be_written_is_said_and_not_made(proofreader, monkeypatch):
+    person = proofreader
+    two_gaps(person)
+    first = person.hand.preview.region
+
+    def full(file, data):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(journal_module.os, "write", full)
+        person.press_key(Qt.Key.Key_Backspace)
+    assert "disk is full" in person.said
+    person.pick("gap")
+    person.pick("gap")
+    assert person.hand.preview.region == first
+    assert (person.path / "rejections.jsonl").read_bytes() == b""
 
 
 def all_that_are_left_are_shown_together_then_applied_as_one_step(person, shot):

@@ -6,6 +6,8 @@ NAME.vesselkd/
   edits/000001.jsonl     everything that was done to block 1
   edits/sheet.jsonl      everything that was painted anywhere with no block open
   history.folded         all journals folded, so that opening is quick; made anew where it is missing
+  queue.json             what was found in blocks (proofreading/queue_findings.py); can be deleted
+  rejections.jsonl       what was rejected of the tools' proposals (proofreading/rejections.py)
   corrections.ome.zarr   0 unlabelled, 1 background, 2 vessel: the accepted blocks
   labels.ome.zarr        the prediction, corrections on top
   checkpoints/ runs/     what was trained here

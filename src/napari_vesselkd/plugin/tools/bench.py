@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
+from napari_vesselkd.errors import VesselKDError
 from napari_vesselkd.plugin.block_layer import BlockLayer
+from napari_vesselkd.plugin.failure import describe_failure
 from napari_vesselkd.plugin.keymap import Shortcut
 from napari_vesselkd.plugin.project_layers import decode_again, levels_shown, refresh_labels
 from napari_vesselkd.plugin.tools.brushing import Stroke
@@ -22,14 +24,15 @@ from napari_vesselkd.plugin.tools.proposal_layer import ProposalLayer
 from napari_vesselkd.plugin.tools.scene import Scene
 from napari_vesselkd.plugin.workers import Task, run
 from napari_vesselkd.project import Project
+from napari_vesselkd.proofreading.rejections import Proposals, Rejections
 from napari_vesselkd.volume import Volume
 
 
 class Bench(QObject):
     """One open block.
 
-    `edited`: its voxels are others, and not through `write`. `failed`: what lies outside of it could not be
-    written (a `Failure`).
+    `edited`: its voxels are others, and not through `write`. `failed`: what lies outside of it, or what was
+    rejected, could not be written (a `Failure`).
 
     Attributes
     ----------
@@ -57,6 +60,7 @@ class Bench(QObject):
         self.gestures = Gestures(viewer, block.layer)
         self._screen = ProposalLayer(viewer, image, drawings)
         self.hold = Hold(viewer, block.layer)
+        self._rejections = Rejections(project)
         self._writing = False
         self.task: Task | None = None
         block.edited.connect(self._edited)
@@ -104,6 +108,18 @@ class Bench(QObject):
             self._flush()
         return done
 
+    def rejected(self, tool: str) -> Callable[[Scene], Proposals]:
+        """Return what gives the proposals of a tool that were rejected in a scene; for a worker."""
+        return lambda scene: self._rejections.known(tool, scene.block, scene)
+
+    def reject(self, tool: str, changes: Proposals) -> bool:
+        """Keep that proposals of a tool were rejected; False where that cannot be written."""
+        return self._kept(lambda: self._rejections.add(tool, changes, self.scene()))
+
+    def forget(self, tool: str) -> bool:
+        """Let what was rejected of a tool in this block be proposed again; as `reject`."""
+        return self._kept(lambda: self._rejections.forget(tool, self.block.region))
+
     def show(self, change: Preview, *, move: bool = False) -> None:
         """Show what is proposed; with `move`, go there."""
         self._screen.show(change)
@@ -121,6 +137,14 @@ class Bench(QObject):
     def _edited(self) -> None:
         if not self._writing:
             self.edited.emit()
+
+    def _kept(self, keep: Callable[[], None]) -> bool:
+        try:
+            keep()
+        except VesselKDError as error:
+            self.failed.emit(describe_failure(error))
+            return False
+        return True
 
     def _flush(self) -> None:
         project, viewer, image = self._project, self._viewer, self._image

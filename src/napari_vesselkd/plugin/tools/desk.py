@@ -28,7 +28,6 @@ from napari_vesselkd.plugin.tools.scene import Scene
 from napari_vesselkd.plugin.tools.searching import Shown, Walk, all_left, find, first_left
 from napari_vesselkd.plugin.tools.state import Hand, draw_tools
 from napari_vesselkd.plugin.workers import Task, run
-from napari_vesselkd.proofreading.tools import Proposal
 
 COMPUTING, ALL = "Computing what to propose…", "Putting all together…"
 GIVEN_UP = "The newest click counts; the one before is given up."
@@ -58,7 +57,6 @@ class ToolDesk(QObject):
         self._sized: object = None
         self._bench: Bench | None = None
         self._task: Task | None = None
-        self._rejected: dict[str, list[Proposal]] = {}
         self._brushing = Brushing()
         self._brushing.shown.connect(self._stroke_shown)
         self._brushing.finished.connect(self._stroke_finished)
@@ -123,7 +121,6 @@ class ToolDesk(QObject):
         if bench is not None:
             bench.block.painter_chosen.disconnect(self._painter_chosen)
             bench.close(gone=gone)
-        self._rejected.clear()
         self.hand = Hand()
 
     def release(self) -> None:
@@ -212,11 +209,18 @@ class ToolDesk(QObject):
 
     def reject(self) -> None:
         """Leave the block as it is here, do not ask again, and go on."""
-        walk, tool = self.hand.walk, self.hand.tool
-        if walk is None or tool is None or self.hand.preview is None or self.hand.all:
+        bench, walk, tool = self._bench, self.hand.walk, self.hand.tool
+        if bench is None or walk is None or tool is None or self.hand.preview is None or self.hand.all:
             return
-        self._rejected.setdefault(tool.name, []).extend(walk.found[walk.at].changes)
-        self._step(replace(walk, rejected=(*walk.rejected, walk.at)))
+        if bench.reject(tool.name, walk.found[walk.at].changes):
+            self._step(replace(walk, rejected=(*walk.rejected, walk.at)))
+
+    def propose_rejected(self) -> None:
+        """Propose again what was rejected in this block before."""
+        bench, name = self._bench, self.hand.left_out[0]
+        if bench is not None and name and bench.block.layer.editable and bench.forget(name):
+            self._hold(Hand())
+            self.choose(name)
 
     def another(self) -> None:
         """Go on to the next proposal; this one is decided later."""
@@ -232,12 +236,12 @@ class ToolDesk(QObject):
     # Computing
 
     def _compute(self) -> None:
-        tool, clicks = self.hand.tool, self.hand.clicks
-        if tool is None:
+        bench, tool, clicks = self._bench, self.hand.tool, self.hand.clicks
+        if bench is None or tool is None:
             return
-        options, rejected = dict(self.options[tool.name]), tuple(self._rejected.get(tool.name, ()))
+        options, known = dict(self.options[tool.name]), bench.rejected(tool.name)
         what = tool.steps[0] if tool.kind is Kind.LIST else COMPUTING
-        self._work(what, lambda scene: find(tool, scene, clicks, options, rejected))
+        self._work(what, lambda scene: find(tool, scene, clicks, options, known(scene)))
 
     def _step(self, walk: Walk) -> None:
         """Show the first proposal of a walk that is not decided yet and would change something."""
@@ -268,6 +272,8 @@ class ToolDesk(QObject):
         bench, tool = self._bench, self.hand.tool
         if tool is None or bench is None:
             return
+        if shown.left_out:
+            self.hand = replace(self.hand, left_out=(tool.name, shown.left_out))
         if shown.preview is None:
             self._nothing(tool, shown.walk)
             return
@@ -285,11 +291,15 @@ class ToolDesk(QObject):
 
     def _nothing(self, tool: Tool, walk: Walk | None) -> None:
         """Say that there is nothing (more) to propose."""
+        rejected = self.hand.left_out[1] + (0 if walk is None else len(walk.rejected))
         if walk is not None and walk.found:
             accepted = f"{len(walk.applied)} accepted, {len(walk.rejected)} rejected"
             self.leave(f"{tool.title}: all {len(walk.found)} are decided, {accepted}.")
         elif tool.kind is Kind.LIST:
             self.leave(tool.nothing)
+        if tool.kind is Kind.LIST:
+            self.hand = replace(self.hand, left_out=(tool.name, rejected))
+            self.changed.emit()
         else:
             self._refuse(tool.nothing)
 

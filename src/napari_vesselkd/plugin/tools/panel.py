@@ -98,6 +98,7 @@ class ToolsPanel(QWidget):
         self.apply, self.discard, self.reject, self.another, self.apply_all = (
             self._button(name) for name in ("apply", "discard", "reject", "another", "show_all")
         )
+        self.again = self._button("propose_rejected")
         self.apply.setObjectName(PRIMARY)
         self._shown = ""
         self.options: dict[str, Any] = {}
@@ -133,6 +134,11 @@ class ToolsPanel(QWidget):
             (self.apply_all, picture_.apply_all, keymap.APPLY_ALL),
         ):
             _paint_button(widget, state, shortcut)
+        self.again.setVisible(picture_.again is not None)
+        if picture_.again is not None:
+            self.again.setText(picture_.again.text)
+            self.again.setEnabled(picture_.again.enabled)
+            self.again.setToolTip(picture_.again.tooltip)
         self._paint_options(picture_, values)
         if picture_.proposal and picture_.proposal != self._shown:
             QTimer.singleShot(0, lambda: scroll_to(self.card))
@@ -218,6 +224,7 @@ class ToolsPanel(QWidget):
         column.addLayout(grid)
         column.addWidget(self.message)
         column.addWidget(self.card)
+        column.addWidget(self.again)
 
 
 def _paint_button(button: Any, state: Button, shortcut: keymap.Shortcut) -> None:

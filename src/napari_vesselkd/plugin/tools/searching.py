@@ -7,8 +7,7 @@ from napari_vesselkd.plugin.tools.catalogue import Kind, Tool
 from napari_vesselkd.plugin.tools.preview import Preview, preview, together
 from napari_vesselkd.plugin.tools.proposing import Click, Suggestion, propose
 from napari_vesselkd.plugin.tools.scene import Scene
-from napari_vesselkd.proofreading.tools import Proposal
-from napari_vesselkd.proofreading.tools.walk import same_place
+from napari_vesselkd.proofreading.rejections import Proposals, is_known
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +42,25 @@ class Walk:
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """What was found: the proposal to show, None where there is none (any more)."""
+    """What was found.
+
+    Attributes
+    ----------
+    preview : Preview or None
+        The proposal to show; None where there is none (any more).
+    score : float or None
+    walk : Walk or None
+    all : bool
+        Whether it is everything that is left.
+    left_out : int
+        Proposals that were rejected before.
+    """
 
     preview: Preview | None
     score: float | None = None
     walk: Walk | None = None
     all: bool = False
+    left_out: int = 0
 
 
 def find(
@@ -56,12 +68,13 @@ def find(
     scene: Scene,
     clicks: Sequence[Click],
     options: Mapping[str, float],
-    rejected: Sequence[Proposal],
+    rejected: Proposals,
 ) -> Shown:
     """Return what a tool proposes, of a list the first that was not rejected before."""
     found = propose(tool.name, scene, clicks, options)
     if tool.kind is Kind.LIST:
-        return first_left(Walk(tuple(one for one in found if not _known(one, rejected))), scene)
+        new = tuple(one for one in found if not is_known(one.changes, rejected))
+        return replace(first_left(Walk(new), scene), left_out=len(found) - len(new))
     if not found:
         return Shown(None)
     return Shown(preview(found[0], scene), found[0].score)
@@ -82,7 +95,3 @@ def all_left(walk: Walk, scene: Scene) -> Shown:
     """Return everything that is left of a walk as one proposal."""
     both = together([walk.found[index] for index in walk.left])
     return Shown(preview(both, scene), None, walk, all=True)
-
-
-def _known(suggestion: Suggestion, rejected: Sequence[Proposal]) -> bool:
-    return any(same_place(change, other) for change in suggestion.changes for other in rejected)

@@ -33,6 +33,8 @@ class Hand:
     score : float or None
     all : bool
         Whether everything that is left of the walk is proposed at once.
+    left_out : tuple of (str, int)
+        The tool that looked through the block last, and how many were left out as they were rejected before.
     message : str
         What happened last.
     problem : str
@@ -48,6 +50,7 @@ class Hand:
     preview: Preview | None = None
     score: float | None = None
     all: bool = False
+    left_out: tuple[str, int] = ("", 0)
     message: str = ""
     problem: str = ""
     failure: Failure | None = None
@@ -72,6 +75,7 @@ class ToolsPicture:
     reject: Button
     another: Button
     apply_all: Button
+    again: Button | None
     failure: Failure | None = field(default=None)
 
 
@@ -103,8 +107,18 @@ def draw_tools(hand: Hand, *, why_not: str = "") -> ToolsPicture:
             ready or ("" if left > 1 else "This is the last one"),
             "Make all changes that are left at once; one undo takes them all back",
         ),
+        again=_again(hand, why_not),
         failure=hand.failure,
     )
+
+
+def _again(hand: Hand, why_not: str) -> Button | None:
+    """Return the button that brings rejected proposals back; None where none was left out."""
+    count = hand.left_out[1]
+    if not count or hand.busy:
+        return None
+    text = "Propose the rejected one again" if count == 1 else f"Propose the {count} rejected again"
+    return _button(text, why_not, "They were rejected in this block before, and nothing changed there since")
 
 
 def _title(hand: Hand) -> str:
