@@ -6,6 +6,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_vesselkd.geometry import Region
+from napari_vesselkd.labels import journal as journal_module
 from napari_vesselkd.plugin.commands import show_projections
 from napari_vesselkd.project import BlockState, Project
 from wheels import wheel
@@ -190,6 +191,105 @@ def test_what_is_painted_is_proposed_in_3d_taken_accepted_and_opened_again(paint
     painter.bar.slabs.activated.emit(1)
     painter.settle()
     np.testing.assert_array_equal(painter.plane, plane)
+
+
+def test_a_proposal_goes_into_the_open_block_and_around_it_as_one_step(painter, viewer, dock):
+    correct, whole = dock.correct, Region.whole(painter.project.image.shape)
+    region = Region((8, 16, 0), (24, 32, 32))
+    correct._open(lambda: painter.project.edit(region))
+    painter.qtbot.waitUntil(lambda: correct.block is not None and not correct.busy, timeout=60_000)
+    block = correct.block
+    before = block.voxels().copy()
+    dock.show_tab("Look")
+    painter.begin()
+    painter.bar.brush.setValue(4)
+    painter.stroke((22, 0), (22, 64))
+    painter.click(painter.bar.show3d)
+    layer, slab = viewer.layers[PROPOSED], painter.slab
+    layer.data[:, 28:31, 3:9] = 2  # edited by hand: in the block all else is as it is labelled
+    proposed = np.zeros(whole.shape, np.uint8)
+    proposed[slab.slices] = layer.data
+    painter.click(painter.bar.take)
+    assert f"Written into block {block.number} and around it" in painter.bar.hint.text()
+    expected = np.where(proposed > 0, proposed, 0)
+    inside = expected[region.slices].copy()
+    np.testing.assert_array_equal(block.voxels(), np.where(inside > 0, inside, before))
+    np.testing.assert_array_equal(block.edit.voxels, block.voxels())
+    expected[region.slices] = 0  # no correction before it is accepted
+    np.testing.assert_array_equal(painter.project.corrected(whole), expected)
+    assert (expected == 2).any() and (inside == 2).any()
+    operation = painter.project.history.operations[-1]
+    assert (operation.tool, {number for number, _ in operation.parts}) == ("MIP", {block.number, 0})
+    correct.undo()
+    painter.qtbot.waitUntil(lambda: not correct.busy, timeout=60_000)
+    np.testing.assert_array_equal(correct.block.voxels(), before)
+    assert not painter.project.corrected(whole).any()
+    correct.redo()
+    painter.qtbot.waitUntil(lambda: not correct.busy, timeout=60_000)
+    np.testing.assert_array_equal(painter.project.corrected(whole), expected)
+
+
+def test_a_block_that_cannot_take_the_proposal_says_so_and_it_stays(painter, viewer, dock, monkeypatch):
+    region = Region((8, 16, 0), (24, 32, 32))
+    dock.correct._open(lambda: painter.project.edit(region))
+    painter.qtbot.waitUntil(lambda: dock.correct.block is not None and not dock.correct.busy, timeout=60_000)
+    before = dock.correct.block.voxels().copy()
+    dock.show_tab("Look")
+    painter.begin()
+    painter.stroke((22, 0), (22, 64))
+    painter.click(painter.bar.show3d)
+    with monkeypatch.context() as patched:
+        patched.setattr(journal_module.os, "write", full)
+        painter.click(painter.bar.take)
+        assert "disk is full" in painter.bar.error.headline.text()
+        np.testing.assert_array_equal(dock.correct.block.voxels(), before)
+        assert not painter.project.corrected(Region.whole(painter.project.image.shape)).any()
+    painter.click(painter.bar.take)
+    assert "Written into block" in painter.bar.hint.text() and not painter.bar.error.isVisible()
+    assert (dock.correct.block.voxels() != before).any()
+
+
+def test_a_full_disk_while_painting_is_said_and_what_is_painted_is_saved_by_itself(painter, monkeypatch):
+    painter.begin()
+    painter.stroke((10, 4), (10, 60))
+    with monkeypatch.context() as patched:
+        patched.setattr(journal_module.os, "write", full)
+        painter.stroke((30, 4), (30, 60))
+        shown = painter.plane.copy()
+        assert "disk is full" in painter.bar.error.headline.text() and shown[30, 30] == 2
+        painter.session.notify()  # something else changed the project
+        painter.click(painter.bar.undo)
+        painter.click(painter.bar.accept)
+        painter.click(painter.bar.leave)
+        assert painter.slab is not None
+        np.testing.assert_array_equal(painter.plane, shown)
+        assert not painter.journal()[0, 30].any()
+    painter.qtbot.waitUntil(lambda: not painter.bar.error.isVisible(), timeout=20_000)
+    np.testing.assert_array_equal(painter.journal()[0], shown)
+    number = painter.annotator.plane.edit.number
+    painter.click(painter.bar.accept)
+    np.testing.assert_array_equal(painter.project.accepted_voxels(number)[0], shown)
+
+
+def test_a_project_that_closes_while_the_disk_is_full_says_what_is_lost(
+    painter, dock, monkeypatch, project_path
+):
+    painter.begin()
+    painter.stroke((10, 4), (10, 60))
+    kept, number, told = painter.plane.copy(), painter.annotator.plane.edit.number, []
+    monkeypatch.setattr(painter.session, "warn", told.append)
+    with monkeypatch.context() as patched:
+        patched.setattr(journal_module.os, "write", full)
+        painter.stroke((30, 4), (30, 60))
+        dock.session.close()
+    assert painter.slab is None
+    assert [one for one in told if f"MIP {number} could not be saved" in one]
+    with Project.open(project_path) as project:
+        np.testing.assert_array_equal(project.edit_block(number).voxels[0], kept)
+
+
+def full(file, data):
+    raise OSError(28, "No space left on device")
 
 
 def test_each_pane_of_the_dock_can_be_painted_on_and_closing_the_project_keeps_it(three, dock, project_path):

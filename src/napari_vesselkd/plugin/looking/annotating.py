@@ -112,7 +112,7 @@ class Annotator(QObject):
         session = self._session_of()
         if session is not self._session and session is not None:
             self._session = session
-            session.closing.connect(self.leave)
+            session.closing.connect(self._closing)
             for signal in (session.opened, session.closed, session.changed):
                 signal.connect(self._project_changed)
         self._project_changed()
@@ -137,12 +137,26 @@ class Annotator(QObject):
     def open(self, number: int) -> None:
         """Go on with the annotation of that number."""
         self.leave()
-        if not self._refusal():
+        if self.plane is None and not self._refusal():
             project = self._project()
             self._work("Opening…", lambda: project.edit_block(number), self._opened)
 
     def leave(self) -> None:
-        """Stop painting; the annotation stays in the project as it is."""
+        """Stop painting, unless the disk refuses a stroke; the annotation stays in the project as it is."""
+        if self.plane is not None and self.plane.save():
+            self._put_away()
+
+    def _closing(self) -> None:
+        """Stop painting: the project is closing."""
+        if self.plane is None or self._session is None:
+            return
+        if not self.plane.save():
+            self._session.warn(
+                f"The last stroke on MIP {self.plane.edit.number} could not be saved: it is lost"
+            )
+        self._put_away()
+
+    def _put_away(self) -> None:
         if self.plane is None:
             return
         plane, self.plane, self._notice = self.plane, None, ""
@@ -189,18 +203,20 @@ class Annotator(QObject):
             return
         correct = getattr(dock_in(self._viewer), "correct", None)
         block = getattr(correct, "block", None)
+        image = session.layer
         if block is None or block.region.intersection(change.region) is None:
-            image = session.layer
             self._work("Writing…", lambda: self.proposal.write(project, change, image), self._taken)
         elif block.apply(project, change.preview(block.region), TOOL):
             text = f"Written into block {block.number} and around it: {change.text}"
-            self._work("Writing…", project.flush, lambda _: self._taken(text))
+            self._work("Writing…", lambda: self.proposal.flush(project, image), lambda _: self._taken(text))
+        else:
+            self._failure = block.failure
+            self._paint()
 
     def accept(self) -> None:
         """Let a student learn from the annotation as it is."""
-        if self.plane is None:
+        if self.plane is None or not self.plane.save():
             return
-        self.plane.end_stroke()
         project, number = self._project(), self.plane.edit.number
         self._work("Accepting…", lambda: project.accept(number), lambda _: self._accepted())
 

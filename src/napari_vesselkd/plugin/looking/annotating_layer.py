@@ -98,9 +98,13 @@ class ProposedVoxels:
     def write(self, project: Project, change: Change, image: Any) -> str:
         """Write a change into the corrections as one operation, in the worker that calls this; say what."""
         project.apply(change.region, change.values, change.values > 0, tool=TOOL)
+        self.flush(project, image)
+        return f"Written into the corrections: {change.text}"
+
+    def flush(self, project: Project, image: Any) -> None:
+        """Bring the stores in step with what was written, and the levels on screen; for a worker."""
         for region in project.flush():
             decode_again(levels_shown(self._viewer, image), region)
-        return f"Written into the corrections: {change.text}"
 
     def remove(self) -> None:
         """Take the layer away."""

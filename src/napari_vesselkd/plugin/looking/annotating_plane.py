@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_vesselkd.errors import OutputError, VesselKDError
 from napari_vesselkd.geometry import Region, VoxelSize
@@ -20,6 +21,8 @@ from napari_vesselkd.projections.rays import RayLabels
 
 ALONG: tuple[Axis, ...] = ("z", "y", "x")
 BRUSH, REST = "MIP brush", "MIP rest is background"
+RETRY_MS = 1000
+RETRIED = "It stays on screen, and is saved by itself as soon as the disk takes it: make room on it"
 ELSEWHERE = "What was done last is not on this projection: take it back where it was done"
 
 
@@ -49,6 +52,10 @@ class PaintedPlane(QObject):
         super().__init__()
         self._project, self.edit, self.view, self._bar = project, edit, view, bar
         self._last: tuple[float, float] | None = None
+        self._unsaved = ""
+        self._timer = QTimer(self)
+        self._timer.setInterval(RETRY_MS)
+        self._timer.timeout.connect(self.save)
         self.failure: Failure | None = None
         self.notice, self.locked = edit.notice or "", False
         row, column = (step for at, step in enumerate(voxel_size_um) if at != self.at)
@@ -99,8 +106,8 @@ class PaintedPlane(QObject):
         self.view.show_overlay(COLOURS[self.plane])
 
     def take_over(self) -> None:
-        """Show what the journal says, unless somebody is amid a stroke."""
-        if self._last is None and not self.edit.closed:
+        """Show what the journal says, unless somebody is amid a stroke or one is not saved yet."""
+        if self._last is None and not self._unsaved and not self.edit.closed:
             self.plane = np.squeeze(np.array(self.edit.voxels), self.at)
             self.refresh()
 
@@ -117,6 +124,13 @@ class PaintedPlane(QObject):
         """Do again what was undone last."""
         self._step(undo=False)
 
+    def save(self) -> bool:
+        """Journal what is on screen; False where the disk refuses it still."""
+        self.end_stroke()
+        if self._unsaved:
+            self._record(self._unsaved)
+        return not self._unsaved
+
     def end_stroke(self) -> None:
         """Journal the stroke that is under way."""
         if self._last is not None:
@@ -125,7 +139,8 @@ class PaintedPlane(QObject):
 
     def close(self) -> None:
         """Stop painting; the annotation stays in the project as it is."""
-        self.end_stroke()
+        self.save()
+        self._timer.stop()
         for signal, call in self._strokes():
             signal.disconnect(call)
         self._bar.brush.valueChanged.disconnect(self._resize)
@@ -147,19 +162,23 @@ class PaintedPlane(QObject):
         self.refresh()
 
     def _record(self, tool: str) -> None:
-        """Journal the difference; what the disk refuses stays on screen and is tried with the next stroke."""
+        """Journal the difference; what the disk refuses stays on screen and is tried again."""
+        self._unsaved = ""
         try:
             self.edit.record(np.expand_dims(self.plane, self.at), tool=tool)
             self.failure, self.notice = None, ""
+        except OutputError as error:
+            self._unsaved = tool
+            self.failure = replace(describe_failure(error), remedy=RETRIED)
         except VesselKDError as error:
             self.failure = describe_failure(error)
-            if not isinstance(error, OutputError):
-                self.take_over()
+            self.take_over()
+        self._timer.start() if self._unsaved else self._timer.stop()
         self.refresh()
         self.changed.emit()
 
     def _step(self, *, undo: bool) -> None:
-        if self.locked:
+        if self.locked or not self.save():
             return
         history = self._project.history
         candidate = history.next(again=not undo)
