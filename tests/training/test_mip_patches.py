@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.projections.rays import RayLabels
@@ -96,16 +97,32 @@ def test_what_the_rays_say_of_voxels_agrees_with_the_image(tmp_path, volume, tru
     assert vessel > 100 and background > 1000
 
 
-def test_behind_a_vessel_nothing_is_said_and_a_second_axis_says_more(tmp_path, volume, truth):
+def test_behind_a_vessel_what_is_dark_is_background_and_a_second_axis_says_no_less(volume, truth):
     one = paint(volume, truth, slab(0, 4, 14), 0)
     (piece,) = mip_crops(volume, (0.0, 1000.0), [one], (0, 0, 0), least=0)
-    label, place = piece.crop.label, piece.crop.region
-    under = np.broadcast_to(truth[place.slices].any(axis=0), place.shape)
-    assert not (label[under] == 1).any() and (label[~under] == 1).all()
+    label, here = piece.crop.label, truth[piece.crop.region.slices]
+    under = np.broadcast_to(here.any(axis=0), here.shape)
+    assert (label[~under] == 1).all()
+    dark = ndimage.distance_transform_edt(~here) > 2
+    assert (under & dark).sum() > 500 and (label[under & dark] == 1).all()
+    assert not (label[here] == 1).any() and not (label[dark] == 2).any()
     both = [one, paint(volume, truth, slab(1, 0, 48), 1, "MIP 2")]
     more = next(iter(mip_crops(volume, (0.0, 1000.0), both, (0, 0, 0), least=0))).crop.label
-    assert (more[under] == 1).sum() > 1000
-    assert not (more[truth[place.slices]] == 1).any()
+    assert (more[under & dark] == 1).all() and not (more[here] == 1).any()
+
+
+def test_behind_a_vessel_nothing_is_said_of_what_is_as_bright():
+    """A second vessel in the same slab, fainter than the one in front of it but no background."""
+    image = np.full((24, 20, 20), 10, np.uint16)
+    image[4:8, :, 8:12], image[16:20, :, 8:12] = 1000, 800
+    volume = volume_from_arrays([image], voxel_size_um=(1, 1, 1))
+    (piece,) = mip_crops(
+        volume, (0.0, 1000.0), [paint(volume, image > 500, Region.whole(image.shape), 0)], (0, 0, 0), least=0
+    )
+    label = piece.crop.label
+    assert (label[5:7, :, 9:11] == 2).all()
+    assert not label[17:19, :, 9:11].any()
+    assert (label[11:13] == 1).all() and (label[22:] == 1).all()
 
 
 def test_a_slab_thicker_than_the_patch_keeps_background_and_depths_but_no_vessel(tmp_path, volume, truth):

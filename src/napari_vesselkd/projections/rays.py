@@ -86,7 +86,7 @@ def ray_window(image: npt.NDArray[Any], axis: int) -> tuple[float, float]:
     It is the contrast of the pictures in the docks: what is brighter than white looks alike to who paints, so
     it must look alike to whatever asks where along a ray the vessel is.
     """
-    return contrast_window(np.nanmax(_finite(image), axis=axis))
+    return contrast_window(np.nanmax(finite(image), axis=axis))
 
 
 def ray_depths(image: npt.NDArray[Any], axis: int, window: tuple[float, float]) -> npt.NDArray[np.int32]:
@@ -96,7 +96,7 @@ def ray_depths(image: npt.NDArray[Any], axis: int, window: tuple[float, float]) 
     longest run, the first of equally long ones: the first voxel alone would lie on the wall of a vessel.
     """
     low, high = window
-    values = np.clip(np.moveaxis(_finite(image).astype(np.float32), axis, 0), low, high)
+    values = np.clip(np.moveaxis(finite(image).astype(np.float32), axis, 0), low, high)
     best = values == values.max(axis=0)
     length = np.zeros(best.shape, np.int32)  # of the run of maxima that ends here
     length[0] = best[0]
@@ -167,7 +167,7 @@ def _vessel_hull(box: Region, labels: Sequence[RayLabels]) -> Mask:
     return agreed & known
 
 
-def _finite(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def finite(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return `image` with its lowest value where it is not a number."""
     if image.dtype.kind != "f" or not np.isnan(image).any():
         return image

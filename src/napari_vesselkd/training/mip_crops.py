@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ from napari_vesselkd.labels.edits import BACKGROUND, UNLABELLED, VESSEL
 from napari_vesselkd.projections import SlabProjector, contrast_window
 from napari_vesselkd.projections.project import Axis
 from napari_vesselkd.projections.rays import RayLabels, hull, plane_shape, ray_depths
-from napari_vesselkd.projections.tubes import round_vessels
+from napari_vesselkd.projections.tubes import by_brightness, round_vessels
 from napari_vesselkd.training.crops import Crop, read_crop, write_crop
 from napari_vesselkd.volume import Volume
 
@@ -73,8 +74,8 @@ class MipCrop:
     Attributes
     ----------
     crop : Crop
-        The image; its labels are what the rays say of voxels: background where one of them is, vessel around
-        the depth where it is brightest (`projections.tubes`), unlabelled elsewhere.
+        The image; its labels are what the rays say of voxels: background where one of them is, and of those
+        behind painted vessels what brightness says (`projections.tubes`).
     rays : tuple of Rays
     """
 
@@ -133,7 +134,7 @@ def mip_crops(
             crop = Crop(
                 f"{one.name} {piece}",
                 image,
-                _voxels(found, place, volume.voxel_size_um),
+                _voxels(found, image, place, volume.voxel_size_um),
                 window,
                 volume.signature(),
                 volume.voxel_size_um,
@@ -168,9 +169,11 @@ def read_mip_crop(path: Path) -> MipCrop:
     return MipCrop(read_crop(path), tuple(rays))
 
 
-def _voxels(found: Sequence[Rays], place: Region, voxel_size_um: VoxelSize) -> npt.NDArray[np.uint8]:
+def _voxels(
+    found: Sequence[Rays], image: npt.NDArray[Any], place: Region, voxel_size_um: VoxelSize
+) -> npt.NDArray[np.uint8]:
     """Return what rays say of the voxels of `place`, 0, 1 or 2."""
-    voxels = np.zeros(place.shape, np.uint8)
+    voxels, behind = np.zeros(place.shape, np.uint8), np.zeros(place.shape, bool)
     for rays in found:
         labels, at = rays.labels, rays.labels.axis
         vessel = np.squeeze(labels.plane == VESSEL, at)
@@ -180,9 +183,13 @@ def _voxels(found: Sequence[Rays], place: Region, voxel_size_um: VoxelSize) -> n
         depth = np.squeeze(rays.depths, at) - np.int32(labels.region.start[at])
         tubes = round_vessels(vessel, depth, labels.region.shape[at], at, voxel_size_um)
         inside = tubes[common.relative_to(labels.region.start).slices]
-        voxels[common.relative_to(place.start).slices][inside] = VESSEL
+        here = common.relative_to(place.start).slices
+        voxels[here][inside] = VESSEL
+        part = labels.part(common)
+        assert part is not None  # noqa: S101  (it lies in the slab)
+        behind[here] |= part.plane == VESSEL
     voxels[~hull(place, [rays.labels for rays in found])] = BACKGROUND
-    return voxels
+    return by_brightness(voxels, image, behind)
 
 
 def _pieces(labels: RayLabels) -> Iterator[Region]:
