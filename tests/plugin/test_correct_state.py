@@ -105,6 +105,14 @@ def test_the_bar_names_project_image_and_state():
     assert draw_bar(replace(view, image_missing=True, failure=FULL)).find_visible
 
 
+def test_the_bar_says_under_whose_name_one_works():
+    view = ProjectView(path=Path("/data/brain.vesselkd"), image="brain", reviewer="Anna")
+    assert (draw_bar(view).reviewer.text, draw_bar(view).reviewer.enabled) == ("as Anna", True)
+    locked = draw_bar(replace(view, read_only=True)).reviewer
+    assert not locked.enabled and "read-only" in locked.tooltip
+    assert draw_bar(ProjectView()).reviewer is None
+
+
 def test_new_needs_an_image_and_proposes_a_place_beside_it(tmp_path):
     assert not draw_bar(ProjectView()).new.enabled
     assert draw_bar(ProjectView(layer_name="brain")).new.enabled

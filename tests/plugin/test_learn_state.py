@@ -161,6 +161,14 @@ def test_the_form_begins_with_the_defaults_of_the_training():
     assert (form.steps, form.phantom_share) == (config.steps, config.phantom_share)
 
 
+def test_places_painted_anywhere_are_not_counted_as_blocks():
+    only = Lesson(PROJECT, painted=2, vessel=10, background=20)
+    assert draw(only).lesson.startswith("2 places painted anywhere with 10 vessel")
+    assert draw(only).start.enabled
+    both = draw(Lesson(PROJECT, training=3, painted=1, vessel=10, background=20)).lesson
+    assert both.startswith("3 accepted blocks and 1 place painted anywhere with 10 vessel")
+
+
 def test_painted_projections_are_counted_and_enough_for_fine_tuning():
     only = Lesson(path=PROJECT, mips=2, mip_vessel=1500)
     assert draw(only).lesson == "2 painted projections with 1.5 k pixels of vessel; none is held out yet."

@@ -35,7 +35,13 @@ def test_a_card_that_says_little_gives_a_short_line():
 
 
 @pytest.mark.parametrize(
-    ("lineage", "count"), [({}, None), ({"training_blocks": 1}, 1), ({"blocks": ["a", "b"]}, 2)]
+    ("lineage", "count"),
+    [
+        ({}, None),
+        ({"training_blocks": 1}, 1),
+        ({"blocks": ["a", "b"]}, 2),
+        ({"training_blocks": 2, "blocks": [{"name": "block 0"}, {"name": "block 2"}]}, 1),
+    ],
 )
 def test_training_blocks_are_counted(lineage, count):
     assert training_blocks(lineage) == count

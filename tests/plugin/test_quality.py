@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QInputDialog
 
 from correcting import give_labels
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.labels.edits import VESSEL
-from napari_vesselkd.labels.ledger import Ledger
+from napari_vesselkd.labels.ledger import Ledger, user_name
 from napari_vesselkd.plugin.quality import DIFFERENCES
 from napari_vesselkd.project import Project
 from napari_vesselkd.proofreading.tools import quality
@@ -119,6 +120,35 @@ def test_a_wrong_project_is_said_and_can_be_tried_again(viewer, dock, corrector,
     panel = measured().panel
     assert panel.error.isVisible() and panel.other.isEnabled()
     assert texts(panel)["pieces"][1] == "1"
+
+
+def test_two_people_with_one_account_are_told_apart_by_the_name_that_is_set(
+    viewer, dock, corrector, measured, monkeypatch, project_path
+):
+    corrector.open_project()
+    corrector.edit_here()
+    corrector.stroke((4, 4), (4, 20))
+    measured()
+    assert dock.bar.reviewer.text() == f"as {user_name()}"
+    number = corrector.tab.block.number
+    monkeypatch.setattr(QInputDialog, "getText", lambda *_, **__: ("  Anna  Maria ", True))
+    corrector.click(dock.bar.reviewer)
+    corrector.qtbot.waitUntil(lambda: dock.bar.reviewer.text() == "as Anna Maria", timeout=20_000)
+    corrector.stroke((10, 4), (10, 20))
+    measured()
+    assert [one.who for one in corrector.project.history.operations] == [user_name(), "Anna Maria"]
+    corrector.close_project()
+    corrector.open_project()
+    assert dock.bar.reviewer.text() == "as Anna Maria"
+    corrector.tab.open_number(number)
+    corrector.settle()
+    panel = measured().panel
+    assert [panel.who.itemText(row) for row in range(panel.who.count())] == [user_name()]
+    monkeypatch.setattr(QInputDialog, "getText", lambda *_, **__: ("x" * 61, True))
+    corrector.click(dock.bar.reviewer)
+    notices = lambda: " ".join(corrector.session.notices)  # noqa: E731
+    corrector.qtbot.waitUntil(lambda: "too long" in notices(), timeout=20_000)
+    assert corrector.project.reviewer == "Anna Maria"
 
 
 def test_the_person_before_is_a_second_reviewer(viewer, dock, corrector, measured, project_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+
 import numpy as np
 import pytest
 
@@ -205,3 +207,23 @@ def test_on_the_command_line(project, theirs, tmp_path, capsys):
     assert (done.code, "where they differed, theirs won" in done.out) == (0, True)
     with Project.open(project.path) as again, Project.open(theirs.path) as other:
         np.testing.assert_array_equal(again.corrected(ONE), other.corrected(ONE))
+
+
+def test_an_export_and_its_strokes_say_the_name_that_was_set(tmp_path, theirs):
+    account = theirs.reviewer
+    assert account == getpass.getuser()
+    theirs.set_reviewer("  Anna   Maria ")
+    accepted(theirs, ONE, seed=1)
+    path = theirs.path
+    theirs.close()
+    with Project.open(path) as again:
+        assert again.reviewer == "Anna Maria"
+        fill(again.edit_anywhere(), PAINTED, 2)
+        found = read_export(again.export_journal(tmp_path / "named.jsonl"))
+        assert (found.who, found.people) == ("Anna Maria", {"Anna Maria": 2})
+        again.set_reviewer("")
+        assert again.reviewer == account
+        with pytest.raises(InvalidInputError, match="too long"):
+            again.set_reviewer("x" * 61)
+    with Project.open(path, write=False) as reader, pytest.raises(ProjectBusyError):
+        reader.set_reviewer("Bob")

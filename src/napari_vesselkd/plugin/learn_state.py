@@ -43,8 +43,10 @@ class Lesson:
         Why nothing can be learned whatever the blocks are (no project, read-only); empty otherwise.
     training, held_out : int
         Accepted blocks to learn from, and to compare on.
+    painted : int
+        Places that were painted with no block open, to learn from.
     vessel, background : int
-        Labelled voxels of the training blocks.
+        Labelled voxels of the training blocks and these places.
     mips : int
         Accepted painted projections to learn from.
     mip_vessel : int
@@ -57,6 +59,7 @@ class Lesson:
     locked: str = ""
     training: int = 0
     held_out: int = 0
+    painted: int = 0
     vessel: int = 0
     background: int = 0
     mips: int = 0
@@ -216,11 +219,12 @@ def _why_no_labels(lesson: Lesson, form: LearnForm) -> str:
     """Return why what is accepted does not do; empty where it does. Stages of VpbSD need voxel labels."""
     if not form.staged and lesson.mip_vessel:
         return ""
-    if lesson.training == 0 and lesson.mips and form.staged:
+    labelled = lesson.training + lesson.painted
+    if labelled == 0 and lesson.mips and form.staged:
         return "Projections alone teach no new student: accept a block on the Correct tab"
-    if lesson.training == 0 and lesson.held_out:
+    if labelled == 0 and lesson.held_out:
         return "All accepted blocks are held out for the comparison: accept one more on the Correct tab"
-    if lesson.training == 0:
+    if labelled == 0:
         return "There is nothing to learn from yet: correct a block on the Correct tab and accept it"
     if lesson.vessel == 0:
         return "The accepted blocks hold only background: label some vessel, or accept a block with vessels"
@@ -229,16 +233,20 @@ def _why_no_labels(lesson: Lesson, form: LearnForm) -> str:
 
 def describe_lesson(lesson: Lesson) -> str:
     """Return how many blocks and projections there are to learn from, and what is held out."""
-    if lesson.path is None or lesson.training + lesson.held_out + lesson.mips == 0:
+    if lesson.path is None or lesson.training + lesson.painted + lesson.held_out + lesson.mips == 0:
         return ""
     vessel, background = (describe_count(count).rstrip() for count in (lesson.vessel, lesson.background))
     held = (
         f"{lesson.held_out} more held out for the comparison" if lesson.held_out else "none is held out yet"
     )
     parts = []
-    if lesson.training or not lesson.mips:
-        blocks = f"{lesson.training} accepted block{'s' if lesson.training != 1 else ''}"
-        parts.append(f"{blocks} with {vessel} vessel and {background} background voxels")
+    labelled = [f"{lesson.training} accepted block{'s' if lesson.training != 1 else ''}"]
+    labelled = [] if not lesson.training and (lesson.mips or lesson.painted) else labelled
+    if lesson.painted:
+        labelled.append(f"{lesson.painted} place{'s' if lesson.painted != 1 else ''} painted anywhere")
+    if labelled:
+        what = " and ".join(labelled)
+        parts.append(f"{what} with {vessel} vessel and {background} background voxels")
     if lesson.mips:
         pixels = describe_count(lesson.mip_vessel).rstrip()
         many = "s" if lesson.mips != 1 else ""

@@ -79,7 +79,8 @@ class LearnTab(QWidget):
         return Lesson(
             path=project.path,
             locked=self._session.why_not_edit,
-            training=len(training),
+            training=sum(not block.painted_anywhere for block in training),
+            painted=sum(block.painted_anywhere for block in training),
             held_out=len(project.held_out_blocks),
             vessel=sum(block.vessel for block in training),
             background=sum(block.background for block in training),

@@ -101,11 +101,16 @@ def describe(card: "CheckpointCard", scores: Mapping[str, Any]) -> str:
 
 
 def training_blocks(lineage: Mapping[str, Any]) -> int | None:
-    """Return how many blocks a checkpoint learned from, or None where its card does not say."""
+    """Return how many blocks a checkpoint learned from, or None where its card does not say.
+
+    Pieces of what was painted anywhere are listed as block 0; they are no blocks.
+    """
+    listed = lineage.get("blocks", ())
+    pieces = sum(isinstance(one, Mapping) and one.get("name") == "block 0" for one in listed)
     found = lineage.get("training_blocks", lineage.get("blocks"))
     if isinstance(found, (list, tuple)):
-        return len(found)
-    return int(found) if isinstance(found, (int, float)) else None
+        return int(len(found) - pieces)
+    return int(found - pieces) if isinstance(found, (int, float)) else None
 
 
 def _name(parent: Any) -> str:

@@ -11,6 +11,7 @@ from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
+    QInputDialog,
     QLabel,
     QPushButton,
     QSizePolicy,
@@ -30,6 +31,7 @@ from napari_vesselkd.plugin.project_state import (
 from napari_vesselkd.plugin.run_panel import paint_button
 from napari_vesselkd.plugin.session import ProjectSession
 from napari_vesselkd.plugin.viewer_events import ViewerEvents
+from napari_vesselkd.plugin.workers import Task, run
 from napari_vesselkd.project import BlockState
 
 IMAGES = "Images (*.tif *.tiff *.nii *.nii.gz *.h5 *.hdf5 *.mha *.mhd *.nrrd *.png *.jpg);;All files (*)"
@@ -44,6 +46,9 @@ class ProjectBar(QWidget):
         self._session = session
         self.title, self.fact = Elided(), Fact()
         self.title.setObjectName(STRONG)
+        self.reviewer = QPushButton()
+        self.reviewer.setFlat(True)
+        self._task: Task | None = None
         self.new, self.open, self.close_button = QPushButton(), QPushButton(), QPushButton()
         self.find_file, self.find_folder = QPushButton("Find the file…"), QPushButton("Find the folder…")
         self.notices, self.error = NoticePanel(), ErrorPanel()
@@ -57,6 +62,7 @@ class ProjectBar(QWidget):
             (self.find_file, self.ask_file),
             (self.find_folder, self.ask_folder),
             (self.dismiss, session.dismiss),
+            (self.reviewer, self.ask_reviewer),
         ):
             button.clicked.connect(lambda _=False, call=call: call())
         for signal in (session.changed, session.opened, session.closed, events.layers_changed):
@@ -101,6 +107,19 @@ class ProjectBar(QWidget):
         if path:
             self._session.locate_image(path)
 
+    def ask_reviewer(self) -> None:
+        """Ask for the name under which strokes are kept."""
+        project = self._session.project
+        if project is None:
+            return
+        said = "Your name, for this project; empty for that of the account:"
+        name, decided = QInputDialog.getText(self, "Reviewer", said, text=project.reviewer)
+        if decided and name != project.reviewer:
+            self._task = run(lambda: project.set_reviewer(name))  # another worker may hold the project
+            self._task.done.connect(lambda _: self._session.notify())
+            self._task.failed.connect(lambda failure: self._session.warn(failure.headline))
+            self._task.start()
+
     def paint(self) -> None:
         """Show everything."""
         picture = draw_bar(self.view())
@@ -109,6 +128,9 @@ class ProjectBar(QWidget):
         self._paint_buttons(picture)
         self.notices.show_notices(picture.notices)
         self.error.show_failure(picture.failure)
+        self.reviewer.setVisible(picture.reviewer is not None)
+        if picture.reviewer is not None:
+            paint_button(self.reviewer, picture.reviewer)
         for button in (self.find_file, self.find_folder):
             button.setVisible(picture.find_visible)
         self.dismiss.setVisible(picture.dismiss_visible)
@@ -133,6 +155,7 @@ class ProjectBar(QWidget):
             accepted=states.count(BlockState.ACCEPTED),
             open_blocks=states.count(BlockState.OPEN),
             checkpoint=project.current,
+            reviewer=project.reviewer,
             busy=session.busy,
             notices=session.notices,
             failure=session.failure,
@@ -176,7 +199,11 @@ class ProjectBar(QWidget):
         column.setContentsMargins(10, 6, 10, 6)
         column.setSpacing(3)
         column.addLayout(line)
-        for widget in (self.fact, self.error, self.notices):
+        about = QHBoxLayout()
+        about.addWidget(self.fact, stretch=1)
+        about.addWidget(self.reviewer)
+        column.addLayout(about)
+        for widget in (self.error, self.notices):
             column.addWidget(widget)
         column.addLayout(helps)
 

@@ -26,6 +26,8 @@ class ProjectView:
     accepted, open_blocks : int
     checkpoint : str
         The one in use; "auto" before any promotion.
+    reviewer : str
+        Under whose name strokes are kept.
     busy : str
     notices : tuple of str
     failure : Failure or None
@@ -40,6 +42,7 @@ class ProjectView:
     accepted: int = 0
     open_blocks: int = 0
     checkpoint: str = "auto"
+    reviewer: str = ""
     busy: str = ""
     notices: tuple[str, ...] = ()
     failure: Failure | None = None
@@ -57,6 +60,7 @@ class BarPicture:
     new: Button
     open: Button
     close: Button
+    reviewer: Button | None
     has_project: bool
     find_visible: bool
     notices: tuple[str, ...]
@@ -76,12 +80,21 @@ def draw_bar(view: ProjectView) -> BarPicture:
         new=Button("New…", not new_reason, new_reason or f"Make a project for '{view.layer_name}'"),
         open=Button("Open…", not wait, wait or f"Open a project: a folder NAME{ENDING}"),
         close=Button("Close", not wait, wait or "Close the project; everything in it is saved"),
+        reviewer=_reviewer(view),
         has_project=view.path is not None,
         find_visible=view.image_missing,
         notices=view.notices,
         failure=view.failure,
         dismiss_visible=bool(view.notices) or (view.failure is not None and not view.image_missing),
     )
+
+
+def _reviewer(view: ProjectView) -> Button | None:
+    if view.path is None or not view.reviewer:
+        return None
+    why = view.busy or ("The project is read-only here" if view.read_only else "")
+    tip = "Your name in the history, by which reviewers are told apart: the account's unless you set another"
+    return Button(f"as {view.reviewer}", not why, why or tip)
 
 
 def _fact(view: ProjectView) -> str:

@@ -18,7 +18,6 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.labels.edits import VESSEL
-from napari_vesselkd.labels.ledger import user_name
 from napari_vesselkd.plugin.failure import Failure
 from napari_vesselkd.plugin.layers import KEY, Shown, transform_like
 from napari_vesselkd.plugin.project_layers import remove_layer
@@ -234,7 +233,8 @@ class BlockQuality(QObject):
 
     def _found(self, reviews: tuple[Reviewed, ...]) -> None:
         """Offer what others made of this block, without the one who works now."""
-        self._reviews = tuple(one for one in reviews if one.who != user_name())
+        project = self._session.project
+        self._reviews = tuple(one for one in reviews if project is None or one.who != project.reviewer)
         self._offer(-1)
 
     def _add(self, reviews: tuple[Reviewed, ...]) -> None:

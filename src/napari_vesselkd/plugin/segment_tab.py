@@ -245,7 +245,8 @@ class SegmentTab(QWidget):
         project = self._session.project
         if project is None or self._session.volume is None or self._layer is not self._session.layer:
             return None
-        accepted = len(project.training_blocks) + len(project.held_out_blocks)
+        accepted = sum(not one.painted_anywhere for one in project.training_blocks)
+        accepted += len(project.held_out_blocks)
         return Target(project.path, project.current, accepted)
 
     def _project(self, form: Form) -> Any:

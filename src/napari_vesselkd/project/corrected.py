@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from napari_vesselkd.errors import CorruptSourceError, OutputBusyError, OutputError
+from napari_vesselkd.errors import CorruptSourceError, InvalidInputError, OutputBusyError, OutputError
 from napari_vesselkd.geometry import Region, as_shape
 from napari_vesselkd.labels import BlockEdit, LabelStore, RunRecord
 from napari_vesselkd.labels.edits import SHEET, begin_again, changed_box
+from napari_vesselkd.labels.ledger import user_name
 from napari_vesselkd.labels.sparse import CHUNK
 from napari_vesselkd.project import opening
 from napari_vesselkd.project.beneath import Beneath
@@ -38,6 +39,7 @@ from napari_vesselkd.volume import claim_output
 
 Voxels = npt.NDArray[np.uint8]
 CELL = (CHUNK, CHUNK, CHUNK)
+LONGEST_NAME = 60
 
 
 class Corrected(Held):
@@ -50,6 +52,7 @@ class Corrected(Held):
         self._label_store: LabelStore | None = None
         self._remembered: Remembered = {}
         self._operations = Operations()
+        self._operations.who = self.reviewer
         self._doubtful = True
         self._read_history()
         for number in sorted(self._operations.odd):
@@ -65,6 +68,30 @@ class Corrected(Held):
         if reading.worth_keeping and settled and not self.read_only:
             with suppress(OutputError):  # the next opening takes long again, no more
                 keep_history(self._folder, operations, reading, sheet)
+
+    @property
+    def reviewer(self) -> str:
+        """The name under which strokes are kept: the one that was set here, else that of the account."""
+        return self._state.reviewer or user_name()
+
+    def set_reviewer(self, name: str) -> None:
+        """Keep strokes under another name from now on; an empty one is that of the account.
+
+        Raises
+        ------
+        InvalidInputError
+            If it is longer than 60 characters.
+        ProjectBusyError, OutputError
+            If the project is open read-only, or the disk is full.
+        """
+        name = " ".join(name.split())
+        if len(name) > LONGEST_NAME:
+            raise InvalidInputError(
+                "The name is too long", value=len(name), limit=f"{LONGEST_NAME} characters"
+            )
+        with self._writing():
+            self._note({"event": "reviewer", "name": name})
+            self._operations.who = self.reviewer
 
     # -- labels -------------------------------------------------------------------------------------------
 

@@ -104,7 +104,7 @@ def write_export(folder: Folder, state: State, file: Path) -> int:
         **folder.identity,
         "name": folder.image.name,
         "made_with": f"napari-vesselkd {version('napari-vesselkd')}",
-        "who": user_name(),
+        "who": state.reviewer or user_name(),
         "at": time_now(),
         "left_out": left_out,
     }

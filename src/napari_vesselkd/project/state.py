@@ -30,7 +30,7 @@ class ReviewBlock:
     Attributes
     ----------
     number : int
-        From 1, in order of beginning.
+        From 1, in order of beginning; 0 is a piece of what was painted anywhere.
     region : Region
         In voxels of the volume at the project's level.
     state : BlockState
@@ -56,6 +56,11 @@ class ReviewBlock:
     flagged: bool = False
     note: str = ""
     seconds: float = 0.0
+
+    @property
+    def painted_anywhere(self) -> bool:
+        """Whether it is no block, but a piece of what was painted with none open."""
+        return self.number == SHEET
 
 
 @dataclass(frozen=True)
@@ -150,6 +155,8 @@ class State:
     sheet_unshown : tuple of (Region, Region or None)
         Boxes of the sheet that are not in the labels yet, with the box where corrections were withdrawn.
     promotions : list of Promotion
+    reviewer : str
+        The name under which strokes are kept; empty for that of the account.
     path, relative : str or None
         Where the image was found last, absolute and seen from the project.
     """
@@ -160,6 +167,7 @@ class State:
     sheet: int = 0
     sheet_unshown: tuple[tuple[Region, Region | None], ...] = ()
     promotions: list[Promotion] = field(default_factory=list)
+    reviewer: str = ""
     path: str | None = None
     relative: str | None = None
 
@@ -192,6 +200,8 @@ class State:
             self.promotions.append(
                 Promotion(event["name"], event["previous"], event["time"], dict(event["scores"]))
             )
+        elif kind == "reviewer":
+            self.reviewer = str(event["name"])
         elif kind in ("project", "moved"):
             self.path, self.relative = event["path"], event["relative"]
 

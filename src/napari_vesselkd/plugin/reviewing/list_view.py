@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtCore import QRect, QSignalBlocker, QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QHeaderView, QTreeWidget, QTreeWidgetItem
 
@@ -10,6 +10,7 @@ from napari_vesselkd.plugin.reviewing.rows import Row
 
 COLOURS = {"open": "#ff9a2e", "accepted": "#5fc97a", "skipped": "#8a8f98", "": "transparent"}
 DOT = 10
+WHY_AT, MARGIN = 2, 8  # the column of the reasons; what of it is not text
 ROWS = 6  # that are seen at once; fewer take less room
 WHY = (
     "What strikes about a block, the strongest first: point at a row for all of it. "
@@ -31,7 +32,7 @@ class ReviewList(QTreeWidget):
         self.setHeaderLabels(["State", "z · y · x", "Why"])
         self.headerItem().setToolTip(2, WHY)
         self.setRootIsDecorated(False)
-        self.setUniformRowHeights(True)
+        self.setWordWrap(True)  # the reasons take two lines where the dock is narrow
         self.setAlternatingRowColors(False)
         self.setTextElideMode(Qt.TextElideMode.ElideRight)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -40,6 +41,7 @@ class ReviewList(QTreeWidget):
         header.setMinimumSectionSize(40)
         for column in (0, 1):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+        header.sectionResized.connect(lambda *_: QTimer.singleShot(0, self._fit))
         self.itemSelectionChanged.connect(self._chosen)
         self.itemActivated.connect(lambda item, _column: self.opened.emit(self.indexOfTopLevelItem(item)))
 
@@ -67,9 +69,17 @@ class ReviewList(QTreeWidget):
 
     def _fit(self) -> None:
         """Take the height of the rows, of six at most."""
-        row = self.sizeHintForRow(0) if self._rows else 0
-        height = self.header().sizeHint().height() + row * min(len(self._rows), ROWS) + 2 * self.frameWidth()
-        self.setFixedHeight(height)
+        self._wrap()
+        rows = sum(self.sizeHintForRow(row) for row in range(min(len(self._rows), ROWS)))
+        self.setFixedHeight(self.header().sizeHint().height() + rows + 2 * self.frameWidth())
+
+    def _wrap(self) -> None:
+        """Give rows the height that their reasons need in a column of this width: Qt's lists do not."""
+        metrics, room = self.fontMetrics(), max(40, self.columnWidth(WHY_AT) - MARGIN)
+        for index, row in enumerate(self._rows):
+            box = QRect(0, 0, room, 1000)
+            text = metrics.boundingRect(box, int(Qt.TextFlag.TextWordWrap), row.why or " ")
+            self.topLevelItem(index).setSizeHint(WHY_AT, QSize(0, text.height()))
 
     def _fill(self, item: Any, row: Row) -> None:
         for column, text in enumerate((row.state, row.place, row.why)):
