@@ -9,9 +9,9 @@ from filelock import FileLock
 
 from napari_vesselkd.errors import InvalidInputError, TrainingError
 from napari_vesselkd.learning import crossval as module
+from napari_vesselkd.learning.cells import CrossvalConfig
 from napari_vesselkd.learning.crossval import (
     CellFinished,
-    CrossvalConfig,
     CrossvalFinished,
     Working,
     check_crossval,

@@ -21,8 +21,9 @@ from napari_vesselkd.cli.settings import assignment, differences
 from napari_vesselkd.cli.staging import PUBLISHED, Given
 from napari_vesselkd.cli.training_jobs import absolute, plain, run_job
 from napari_vesselkd.errors import InvalidInputError, OutputBusyError
+from napari_vesselkd.learning.cells import CrossvalConfig
 from napari_vesselkd.learning.choosing import preset_of
-from napari_vesselkd.learning.crossval import CrossvalConfig, check_crossval, crossval
+from napari_vesselkd.learning.crossval import check_crossval, crossval
 from napari_vesselkd.reports import Notice, Report
 
 KIND = "crossval"

@@ -1,125 +1,51 @@
 """Cross-validation: every method is trained without one fold of the groups, and scored there, for every seed.
 
-The work is cut into cells: a teacher, its answers about patches, a method, each for a fold and a seed; the
-best threshold of the image for a fold; at last what the networks cost. A finished cell is a JSON file in
-DIR/cells, written aside and then renamed, and a cell is worked on under a lock of its own, so that processes
-and machines that see the same folder share the work, and a cell whose process was killed is free again. What
-a killed one had saved is gone on from.
+The work is cut into cells (`cells`), which processes and machines that see the same folder share
+(`cell_folder`). What a killed process had saved is gone on from.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 
 from napari_vesselkd.checkpoints import Checkpoint, CheckpointRegistry
 from napari_vesselkd.distillation import METHODS
 from napari_vesselkd.errors import InvalidInputError, TrainingError
-from napari_vesselkd.learning.choosing import distill_by
+from napari_vesselkd.learning.cell_folder import CellFolder
+from napari_vesselkd.learning.cells import (
+    ANSWERS,
+    COSTS,
+    TEACHER,
+    THRESHOLD,
+    Cell,
+    CrossvalConfig,
+    asks,
+    cells_of,
+    needed_by,
+)
 from napari_vesselkd.learning.costs import costs_of
 from napari_vesselkd.learning.folds import Fold, folds_of, write_rows
 from napari_vesselkd.learning.scoring import score_checkpoint, score_threshold
 from napari_vesselkd.measure.tables import write_tables
 from napari_vesselkd.models.devices import checked_device
 from napari_vesselkd.reports import Notice, Progress, Report, Result
-from napari_vesselkd.training.checking import check_at_least
 from napari_vesselkd.training.distill import DistillConfig, ask, distill
-from napari_vesselkd.training.pretrain import PretrainConfig, StageFinished, pretrain
+from napari_vesselkd.training.pretrain import StageFinished, pretrain
 from napari_vesselkd.training.sources import Material, material_of_csv
-from napari_vesselkd.training.teach import TeachConfig, teach
+from napari_vesselkd.training.teach import teach
 from napari_vesselkd.volume import output_errors
 
-TEACHER, ANSWERS, THRESHOLD, COSTS = "teacher", "answers", "threshold", "costs"
 SAID_EVERY = 2.0  # s between two reports of a cell's work
 WAIT = 2.0  # s between two looks at cells that others work on
-
-
-@dataclass(frozen=True)
-class CrossvalConfig:
-    """What is compared, and how it is trained.
-
-    Attributes
-    ----------
-    methods : tuple of str
-        Of `napari_vesselkd.distillation.METHODS`.
-    folds, seeds : int
-    labelled : int, optional
-        Labelled volumes to learn from, drawn by the seed; the others count as unlabelled. All by default.
-    pretrain : PretrainConfig
-    teach : TeachConfig
-    distill : DistillConfig
-        Its options go to the methods that know them; seeds, names and the method are set for each cell.
-    device : str
-        "auto", "cpu", "cuda", "cuda:N" or "mps".
-    threads : int, optional
-        CPU threads; all by default.
-
-    Raises
-    ------
-    InvalidInputError
-        If a method is unknown or named twice, or a number too small.
-    """
-
-    methods: tuple[str, ...] = ("baseline", "vpbsd")
-    folds: int = 5
-    seeds: int = 3
-    labelled: int | None = None
-    pretrain: PretrainConfig = field(default_factory=PretrainConfig)
-    teach: TeachConfig = field(default_factory=TeachConfig)
-    distill: DistillConfig = field(default_factory=DistillConfig)
-    device: str = "auto"
-    threads: int | None = None
-
-    def __post_init__(self) -> None:
-        check_at_least(self, seeds=1, labelled=1, threads=1)
-        for name in self.methods:
-            if name not in METHODS:
-                raise InvalidInputError("There is no such method", value=name, limit=", ".join(METHODS))
-        if not self.methods or len(set(self.methods)) < len(self.methods):
-            raise InvalidInputError(
-                "The methods to compare are missing or named twice", value=", ".join(self.methods) or "none"
-            )
-
-    @property
-    def with_teacher(self) -> bool:
-        """Whether any method needs the teacher."""
-        return any(METHODS[name].needs_teacher for name in self.methods)
-
-    def distill_of(self, method: str, seed: int) -> DistillConfig:
-        """Return the settings of a method's cell."""
-        return replace(
-            distill_by(self.distill, method),
-            seed=seed,
-            name=method,
-            upper=self.pretrain.upper,
-            device=self.device,
-            threads=self.threads,
-        )
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A part of the work: `what` is a method, or TEACHER, ANSWERS, THRESHOLD, COSTS; 0 and -1: of all."""
-
-    what: str
-    fold: int = 0
-    seed: int = -1
-
-    @property
-    def name(self) -> str:
-        """Its name, of files too: fold-1-seed-0-vpbsd."""
-        parts = [f"fold-{self.fold}"] * (self.fold > 0) + [f"seed-{self.seed}"] * (self.seed >= 0)
-        return "-".join([*parts, self.what])
 
 
 @dataclass(frozen=True)
@@ -239,31 +165,24 @@ class _Work:
 
     @cached_property
     def cells(self) -> list[Cell]:
-        """All cells, in the order of work: what others wait for comes first."""
-        found = [Cell(THRESHOLD, fold) for fold in self.folds]
-        for seed in range(self.config.seeds):
-            for fold in self.folds:
-                if self.config.with_teacher:
-                    found += [Cell(TEACHER, fold, seed), *self._answers(fold, seed)]
-                found += [Cell(method, fold, seed) for method in self.config.methods]
-        return [*found, Cell(COSTS)]
+        return cells_of(self.config, self.folds)
 
-    def _answers(self, fold: int, seed: int) -> list[Cell]:
-        return [Cell(ANSWERS, fold, seed)] if any(map(_asks, self.config.methods)) else []
+    @cached_property
+    def kept(self) -> CellFolder:
+        return CellFolder(self.out)
 
     def reports(self) -> Iterator[Report]:
         for fold in self.folds.values():
             _check_fold(self.source, fold, self.config)
         began, first = time.monotonic(), len(self.finished())
-        (self.out / "cells").mkdir(parents=True, exist_ok=True)
-        (self.out / "locks").mkdir(exist_ok=True)
+        self.kept.make()
         while len(done := self.finished()) < len(self.cells):
             worked = False
             for cell in self.cells:
-                if self.result_path(cell).exists() or not self.is_ready(cell):
+                if self.kept.has(cell) or not self.is_ready(cell):
                     continue
-                with self.held(cell) as mine:
-                    if mine and not self.result_path(cell).exists():
+                with self.kept.held(cell) as mine:
+                    if mine and not self.kept.has(cell):
                         worked = True
                         yield from self.told(cell, began, first)
             if not worked:
@@ -273,31 +192,11 @@ class _Work:
         yield self.concluded()
 
     def finished(self) -> list[Cell]:
-        return [cell for cell in self.cells if self.result_path(cell).exists()]
+        return [cell for cell in self.cells if self.kept.has(cell)]
 
     def is_ready(self, cell: Cell) -> bool:
         """Whether what a cell needs is finished."""
-        needed: list[Cell] = []
-        if cell.what == COSTS:
-            needed = self.cells[:-1]
-        elif cell.what == ANSWERS or (cell.what in METHODS and METHODS[cell.what].needs_teacher):
-            needed = [Cell(TEACHER, cell.fold, cell.seed)]
-            needed += self._answers(cell.fold, cell.seed) if cell.what in METHODS and _asks(cell.what) else []
-        return all(self.result_path(one).exists() for one in needed)
-
-    @contextmanager
-    def held(self, cell: Cell) -> Iterator[bool]:
-        """Hold a cell; False where another process does."""
-        lock = FileLock(self.out / "locks" / f"{cell.name}.lock", timeout=0, thread_local=False)
-        try:
-            lock.acquire()
-        except Timeout:
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            lock.release()
+        return all(map(self.kept.has, needed_by(cell, self.config, self.cells)))
 
     def told(self, cell: Cell, began: float, first: int) -> Iterator[Report]:
         """Work on a cell; pass on what it reports as the progress of all cells, not too often."""
@@ -312,7 +211,7 @@ class _Work:
                     detail = f"{cell.name}{_how_far(report)}"
                     yield Working(done, len(self.cells), "cells", said - began, first, detail)
         except TrainingError as error:
-            self.write(cell, {"error": str(error)})
+            self.kept.write(cell, {"error": str(error)})
             yield Notice(f"{cell.name} failed, and is left out of the tables: {error}")
         done = len(self.finished())
         yield Working(
@@ -321,7 +220,7 @@ class _Work:
 
     def work_of(self, cell: Cell) -> Iterator[Report]:
         if cell.what == COSTS:
-            self.write(cell, {"costs": self.costs()})
+            self.kept.write(cell, {"costs": self.costs()})
         elif cell.what == THRESHOLD:
             yield from self.scored(cell, score_threshold(self.source, self.folds[cell.fold].held_out))
         elif cell.what == TEACHER:
@@ -332,7 +231,7 @@ class _Work:
             yield from self.student_made(cell)
 
     def teacher_made(self, cell: Cell) -> Iterator[Report]:
-        config, place = self.config, self.place(cell)
+        config, place = self.config, self.kept.place(cell)
         shared: dict[str, Any] = {"seed": cell.seed, "device": config.device, "threads": config.threads}
         with self.material(cell) as material:
             first = replace(config.pretrain, name="pretrained", **shared)
@@ -347,24 +246,24 @@ class _Work:
         """Ask the teacher once for all methods that learn from kept answers."""
         teacher = self.teacher(cell)
         if teacher is not None:
-            asking = [self.config.distill_of(name, cell.seed) for name in filter(_asks, self.config.methods)]
+            asking = [self.config.distill_of(name, cell.seed) for name in filter(asks, self.config.methods)]
             with self.material(cell) as material:
                 for config in sorted(asking, key=_needs_unlabelled):
                     yield from ask(material, teacher, self.answers(cell, config), config)
-        self.write(cell, {})
+        self.kept.write(cell, {})
 
     def student_made(self, cell: Cell) -> Iterator[Report]:
         config, teacher = self.config.distill_of(cell.what, cell.seed), self.teacher(cell)
         if METHODS[cell.what].needs_teacher and teacher is None:
             raise TrainingError("There is no teacher", value=cell.name, remedy="Look why its cell failed")
-        place = self.place(cell)
+        place = self.kept.place(cell)
         with self.material(cell) as material:
             used = teacher if METHODS[cell.what].needs_teacher else None
             reports = distill(material, used, place, config, answers=self.answers(cell, config))
             yield from self.made(cell, reports)
         (place / "state.safetensors").unlink(missing_ok=True)
-        if all(self.result_path(replace(cell, what=name)).exists() for name in self.config.methods):
-            shutil.rmtree(self.fold_folder(cell) / ANSWERS, ignore_errors=True)
+        if all(self.kept.has(replace(cell, what=name)) for name in self.config.methods):
+            shutil.rmtree(self.kept.fold_folder(cell) / ANSWERS, ignore_errors=True)
 
     def made(self, cell: Cell, reports: Iterator[Report]) -> Iterator[Report]:
         """Pass the reports of a stage on; score its checkpoint."""
@@ -392,7 +291,7 @@ class _Work:
                 found = report
             else:
                 yield report
-        self.write(cell, {"volumes": found, **(more or {})})
+        self.kept.write(cell, {"volumes": found, **(more or {})})
         yield CellFinished(cell.name, f"{cell.name}: {_means(found)}")
 
     def costs(self) -> dict[str, Any]:
@@ -400,7 +299,7 @@ class _Work:
         device = torch.device(checked_device(self.config.device))
         found = {}
         for name, whats in (("student", self.config.methods), (TEACHER, (TEACHER,))):
-            made = [self.result(cell) for cell in self.cells if cell.what in whats]
+            made = [self.kept.result(cell) for cell in self.cells if cell.what in whats]
             paths = [one["checkpoint"] for one in made if "checkpoint" in one]
             if paths:
                 model = CheckpointRegistry().get(str(self.out / paths[0])).load()
@@ -409,7 +308,7 @@ class _Work:
 
     def concluded(self) -> CrossvalFinished:
         """Write the tables from what the cells hold."""
-        found = {cell: self.result(cell) for cell in self.cells}
+        found = {cell: self.kept.result(cell) for cell in self.cells}
         failed = tuple(cell.name for cell, one in found.items() if "error" in one)
         rows = [
             {"method": cell.what, "fold": cell.fold, "seed": seed, **scores}
@@ -425,7 +324,7 @@ class _Work:
     def material(self, cell: Cell) -> Iterator[Material]:
         """Open what the methods of a fold and seed learn from; it is written down beside them."""
         fold = self.folds[cell.fold]
-        path = self.fold_folder(cell) / "dataset.csv"
+        path = self.kept.fold_folder(cell) / "dataset.csv"
         write_rows(fold.rows(cell.seed, self.config.labelled), self.source, path)
         with material_of_csv(path, upper=self.config.pretrain.upper, held_out=fold.groups) as material:
             yield material
@@ -434,39 +333,12 @@ class _Work:
         """Return the teacher of a fold and seed; None where there is none, or its training failed."""
         if not self.config.with_teacher:
             return None
-        path = self.result(Cell(TEACHER, cell.fold, cell.seed)).get("checkpoint")
+        path = self.kept.result(Cell(TEACHER, cell.fold, cell.seed)).get("checkpoint")
         return None if path is None else CheckpointRegistry().get(str(self.out / path))
 
     def answers(self, cell: Cell, config: DistillConfig) -> Path:
         soft = "soft" if config.options.get("soft") else "hard"
-        return self.fold_folder(cell) / ANSWERS / soft
-
-    def fold_folder(self, cell: Cell) -> Path:
-        return self.out / f"fold-{cell.fold}" / f"seed-{cell.seed}"
-
-    def place(self, cell: Cell) -> Path:
-        return self.fold_folder(cell) / cell.what
-
-    def result_path(self, cell: Cell) -> Path:
-        return self.out / "cells" / f"{cell.name}.json"
-
-    def result(self, cell: Cell) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        if self.result_path(cell).exists():
-            found = json.loads(self.result_path(cell).read_text(encoding="utf-8"))
-        return found
-
-    def write(self, cell: Cell, values: Mapping[str, Any]) -> None:
-        path = self.result_path(cell)
-        aside = path.with_suffix(".part")
-        aside.write_text(json.dumps({"cell": cell.name, **values}, indent=1) + "\n", encoding="utf-8")
-        aside.replace(path)
-
-
-def _asks(method: str) -> bool:
-    """Whether a method learns from answers of the teacher that are kept."""
-    kind = METHODS[method]
-    return kind.needs_teacher and not kind.needs_live_teacher
+        return self.kept.fold_folder(cell) / ANSWERS / soft
 
 
 def _needs_unlabelled(config: DistillConfig) -> bool:
