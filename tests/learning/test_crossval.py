@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from napari_vesselkd.errors import InvalidInputError, TrainingError
+from napari_vesselkd.errors import (
+    CheckpointError,
+    CheckpointNotFoundError,
+    InvalidInputError,
+    TrainingError,
+    VesselKDError,
+)
 from napari_vesselkd.learning import crossval as module
 from napari_vesselkd.learning.cells import CrossvalConfig
 from napari_vesselkd.learning.crossval import (
@@ -21,7 +27,7 @@ from napari_vesselkd.learning.folds import folds_of, write_rows
 from napari_vesselkd.training.distill import DistillConfig
 from napari_vesselkd.training.pretrain import PretrainConfig
 from napari_vesselkd.training.teach import TeachConfig
-from stages import HEADER, SMALL, few_looks, write_data_set
+from stages import HEADER, SMALL, few_looks, write_data_set, write_teacher
 
 assert few_looks
 pytestmark = pytest.mark.usefixtures("few_looks")
@@ -201,3 +207,44 @@ def test_a_method_that_needs_unlabelled_volumes_is_refused_without_any(tmp_path)
         check_crossval(data, config)
     check_crossval(data, replace(config, labelled=1))
     check_crossval(data, ALONE)
+
+
+def test_networks_may_begin_with_checkpoints_whose_window_and_network_then_count(data, tmp_path):
+    config = replace(ALONE, methods=("baseline", "vpbsd"), teacher="teacher-small", student="auto")
+    *_, last = crossval(data, tmp_path, config)
+    assert not last.failed and not list(tmp_path.rglob("pretrain"))
+    for fold in (1, 2):
+        place = tmp_path / f"fold-{fold}" / "seed-0"
+        cards = {
+            path.stem: json.loads(path.read_text())
+            for path in place.glob("**/checkpoints/*.json")
+        }
+        assert set(cards) == {"teacher", "baseline", "vpbsd"}
+        assert cards["teacher"]["lineage"]["parent"] == "teacher-small"
+        assert {cards[name]["lineage"]["parent"] for name in ("baseline", "vpbsd")} == {"student-isotropic"}
+        assert {card["intensity"]["upper"] for card in cards.values()} == {99.0}
+    assert {path.name for path in tmp_path.glob("start-*.safetensors")} == {
+        "start-teacher.safetensors",
+        "start-student.safetensors",
+    }
+
+
+@pytest.mark.parametrize(
+    ("named", "kind", "message"),
+    [
+        ({"teacher": "student-isotropic"}, CheckpointError, "not the teacher that is needed here"),
+        ({"teacher": "nobody"}, CheckpointNotFoundError, "nobody"),
+        ({"student": "teacher-small"}, CheckpointError, "not a student: teacher-small, a teacher"),
+        ({"student": "student-coarse-z"}, VesselKDError, "voxel"),
+    ],
+)
+def test_checkpoints_that_cannot_be_begun_with_are_refused(data, named, kind, message):
+    with pytest.raises(kind, match=message):
+        check_crossval(data, replace(ALONE, methods=("baseline", "vpbsd"), **named))
+
+
+def test_a_teacher_and_a_student_of_different_windows_are_refused(data, tmp_path):
+    teacher = write_teacher(tmp_path / "untrained")
+    config = replace(ALONE, methods=("baseline", "vpbsd"), teacher=str(teacher), student="auto")
+    with pytest.raises(InvalidInputError, match="need different intensity windows: .*95 %.*99 %"):
+        check_crossval(data, config)

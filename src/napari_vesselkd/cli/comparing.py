@@ -27,7 +27,7 @@ from napari_vesselkd.learning.crossval import check_crossval, crossval
 from napari_vesselkd.reports import Notice, Report
 
 KIND = "crossval"
-NAMED = ("folds", "seeds", "labelled")  # settings with options of their own
+NAMED = ("folds", "seeds", "labelled", "teacher", "student")  # settings with options of their own
 LEADER = "VESSELKD_LEADER"  # environment variable: the process that started a helper
 END_LIMIT = 10.0  # s for a helper to end by itself
 

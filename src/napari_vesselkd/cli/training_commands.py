@@ -167,6 +167,20 @@ def crossval(
             "unlabelled. Default: all."
         ),
     ] = None,
+    teacher: Annotated[
+        str | None,
+        Parameter(
+            help="Checkpoint that the teacher of each part begins with, for example teacher-small. Default: it "
+            "is pretrained there."
+        ),
+    ] = None,
+    student: Annotated[
+        str | None,
+        Parameter(
+            help="Checkpoint that every student begins with; auto: the bundled one for the voxel size. "
+            "Default: random weights."
+        ),
+    ] = None,
     processes: Annotated[
         int, Parameter(help="Processes that share the work, on graphics cards in turn where there are some.")
     ] = 1,
@@ -192,6 +206,13 @@ def crossval(
     names = None
     if methods is not None:
         names = tuple(name.strip() for name in methods.split(",") if name.strip())
-    asked = {"methods": names, "folds": folds, "seeds": seeds, "labelled": labelled}
+    asked = {
+        "methods": names,
+        "folds": folds,
+        "seeds": seeds,
+        "labelled": labelled,
+        "teacher": teacher,
+        "student": student,
+    }
     given = Given(preset, (), settings, config, device)
     run_crossval(source, out, asked, given, Console(json, quiet), processes=processes)

@@ -31,6 +31,9 @@ class CrossvalConfig:
     folds, seeds : int
     labelled : int, optional
         Labelled volumes to learn from, drawn by the seed; the others count as unlabelled. All by default.
+    teacher, student : str, optional
+        Names or paths of checkpoints that the teacher of every fold begins with, in place of being
+        pretrained there, and that every student begins with; see `learning.starts`.
     pretrain : PretrainConfig
     teach : TeachConfig
     distill : DistillConfig
@@ -50,6 +53,8 @@ class CrossvalConfig:
     folds: int = 5
     seeds: int = 3
     labelled: int | None = None
+    teacher: str | None = None
+    student: str | None = None
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
     teach: TeachConfig = field(default_factory=TeachConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)

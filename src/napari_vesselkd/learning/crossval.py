@@ -35,6 +35,7 @@ from napari_vesselkd.learning.cells import (
 from napari_vesselkd.learning.costs import costs_of
 from napari_vesselkd.learning.folds import Fold, folds_of, write_rows
 from napari_vesselkd.learning.scoring import score_checkpoint, score_threshold
+from napari_vesselkd.learning.starts import Starts, starts_of
 from napari_vesselkd.measure.tables import write_tables
 from napari_vesselkd.models.devices import checked_device
 from napari_vesselkd.reports import Notice, Progress, Report, Result
@@ -111,9 +112,10 @@ def crossval(source: str | Path, out: str | Path, config: CrossvalConfig | None 
     OutputError
         If the disk is full; what is finished stays.
     """
-    work = _Work(Path(source), Path(out), config or CrossvalConfig())
-    with output_errors(work.out):
-        yield from work.reports()
+    source, out, config = Path(source), Path(out), config or CrossvalConfig()
+    with output_errors(out):
+        starts = starts_of(source, config, out)
+        yield from _Work(source, out, starts.settled(config), starts).reports()
 
 
 def check_crossval(source: str | Path, config: CrossvalConfig) -> None:
@@ -124,9 +126,12 @@ def check_crossval(source: str | Path, config: CrossvalConfig) -> None:
     InvalidInputError
         If there are fewer groups with labels than folds, no unlabelled volume for a method that needs one,
         fewer labelled volumes than asked for, or a volume that cannot be used.
+    CheckpointNotFoundError, CheckpointError
+        If there is no such checkpoint to begin with, or it is of the wrong kind.
     """
     checked_device(config.device)
     path = Path(source)
+    config = starts_of(path, config).settled(config)
     for fold in folds_of(path, config.folds):
         _check_fold(path, fold, config)
     with material_of_csv(path, upper=config.pretrain.upper):
@@ -158,6 +163,7 @@ class _Work:
     source: Path
     out: Path
     config: CrossvalConfig
+    starts: Starts
 
     @cached_property
     def folds(self) -> dict[int, Fold]:
@@ -234,9 +240,11 @@ class _Work:
         config, place = self.config, self.kept.place(cell)
         shared: dict[str, Any] = {"seed": cell.seed, "device": config.device, "threads": config.threads}
         with self.material(cell) as material:
-            first = replace(config.pretrain, name="pretrained", **shared)
-            yield from pretrain(material, place / "pretrain", first)
-            parent = CheckpointRegistry().get(str(place / "pretrain" / "checkpoints" / "pretrained"))
+            parent = self.starts.teacher
+            if parent is None:
+                first = replace(config.pretrain, name="pretrained", **shared)
+                yield from pretrain(material, place / "pretrain", first)
+                parent = CheckpointRegistry().get(str(place / "pretrain" / "checkpoints" / "pretrained"))
             second = replace(config.teach, name=TEACHER, **shared)
             yield from self.made(cell, teach(material, parent, place / "teach", second))
         for stage in ("pretrain", "teach"):
@@ -259,7 +267,14 @@ class _Work:
         place = self.kept.place(cell)
         with self.material(cell) as material:
             used = teacher if METHODS[cell.what].needs_teacher else None
-            reports = distill(material, used, place, config, answers=self.answers(cell, config))
+            reports = distill(
+                material,
+                used,
+                place,
+                config,
+                start=self.starts.student,
+                answers=self.answers(cell, config),
+            )
             yield from self.made(cell, reports)
         (place / "state.safetensors").unlink(missing_ok=True)
         if all(self.kept.has(replace(cell, what=name)) for name in self.config.methods):
