@@ -215,10 +215,7 @@ def test_networks_may_begin_with_checkpoints_whose_window_and_network_then_count
     assert not last.failed and not list(tmp_path.rglob("pretrain"))
     for fold in (1, 2):
         place = tmp_path / f"fold-{fold}" / "seed-0"
-        cards = {
-            path.stem: json.loads(path.read_text())
-            for path in place.glob("**/checkpoints/*.json")
-        }
+        cards = {path.stem: json.loads(path.read_text()) for path in place.glob("**/checkpoints/*.json")}
         assert set(cards) == {"teacher", "baseline", "vpbsd"}
         assert cards["teacher"]["lineage"]["parent"] == "teacher-small"
         assert {cards[name]["lineage"]["parent"] for name in ("baseline", "vpbsd")} == {"student-isotropic"}
@@ -246,5 +243,5 @@ def test_checkpoints_that_cannot_be_begun_with_are_refused(data, named, kind, me
 def test_a_teacher_and_a_student_of_different_windows_are_refused(data, tmp_path):
     teacher = write_teacher(tmp_path / "untrained")
     config = replace(ALONE, methods=("baseline", "vpbsd"), teacher=str(teacher), student="auto")
-    with pytest.raises(InvalidInputError, match="need different intensity windows: .*95 %.*99 %"):
+    with pytest.raises(InvalidInputError, match=r"need different intensity windows: .*95 %.*99 %"):
         check_crossval(data, config)
