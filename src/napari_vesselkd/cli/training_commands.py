@@ -170,8 +170,8 @@ def crossval(
     teacher: Annotated[
         str | None,
         Parameter(
-            help="Checkpoint that the teacher of each part begins with, such as teacher-small. Default: it is "
-            "pretrained there."
+            help="Checkpoint that the teacher of each part begins with, such as teacher-small. Default: it "
+            "is pretrained there."
         ),
     ] = None,
     student: Annotated[
