@@ -86,7 +86,7 @@ class Proofreader(Corrector):
     def open_block(self, region=None):
         """Open a block of a region of the volume, else the whole volume; the canvas has the keys."""
         project = self.project
-        self.tab._open(lambda: project.edit(region or Region.whole(project.image.shape)))
+        self.tab.blocks.open(lambda: project.edit(region or Region.whole(project.image.shape)))
         self.settle()
         self.at(DEPTH)
 

@@ -6,6 +6,7 @@ What reads or writes the project's stores runs in a worker; strokes are journale
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,15 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_vesselkd.geometry import Region
-from napari_vesselkd.labels import BlockEdit
 from napari_vesselkd.plugin.anywhere import Anywhere
 from napari_vesselkd.plugin.anywhere_panel import AnywherePanel
-from napari_vesselkd.plugin.block_layer import BRUSH, BlockLayer
+from napari_vesselkd.plugin.block_desk import BlockDesk
+from napari_vesselkd.plugin.block_layer import BlockLayer
 from napari_vesselkd.plugin.correct_panel import BOX, CorrectPanel
 from napari_vesselkd.plugin.correct_state import Here, Work, draw_correct, region_around
 from napari_vesselkd.plugin.failure import Failure
 from napari_vesselkd.plugin.history_desk import HistoryDesk
 from napari_vesselkd.plugin.parts import scroll_to
-from napari_vesselkd.plugin.project_layers import decode_again, levels_shown, refresh_labels
 from napari_vesselkd.plugin.reviewing.block_list import BlockList
 from napari_vesselkd.plugin.reviewing.desk import ReviewDesk
 from napari_vesselkd.plugin.session import ProjectSession
@@ -30,13 +30,11 @@ from napari_vesselkd.plugin.tools.desk import ToolDesk
 from napari_vesselkd.plugin.tools.state import NO_BLOCK
 from napari_vesselkd.plugin.viewer_events import ViewerEvents
 from napari_vesselkd.plugin.visible import go_to, looked_at
-from napari_vesselkd.plugin.workers import Task, run
-from napari_vesselkd.project import Applied, BlockState, ReviewBlock
+from napari_vesselkd.project import Applied, ReviewBlock
 from napari_vesselkd.proofreading import Candidate
 
 KEPT_DRAWINGS = 8  # of removed layers; see BlockLayer
 STEPPING = "Undoing, or doing again…"
-OPENING, ACCEPTING, SKIPPING = "Opening the block…", "Accepting…", "Skipping…"
 
 
 class CorrectTab(QWidget):
@@ -52,13 +50,10 @@ class CorrectTab(QWidget):
         super().__init__()
         self._viewer = viewer
         self._session = session
-        self.block: BlockLayer | None = None
-        self._busy = ""
         self._message = ""
         self._failure: Failure | None = None
-        self._brush: float = BRUSH
         self._drawings: deque[Any] = deque(maxlen=KEPT_DRAWINGS)
-        self._task: Task | None = None
+        self.blocks = BlockDesk(viewer, session, self._drawings)
         self.list = BlockList(session)
         self.panel = CorrectPanel(viewer)
         self.desk = ToolDesk(viewer, session, self._drawings, self.panel.tools)
@@ -77,9 +72,13 @@ class CorrectTab(QWidget):
     @property
     def busy(self) -> bool:
         """Whether a worker of this tab is at work."""
-        desks = (self.desk, self.queue, self.history, self.anywhere, self.list)
-        busy = bool(self._busy) or any(desk.busy for desk in desks)
-        return busy or (self._task is not None and self._task.running)
+        desks = (self.blocks, self.desk, self.queue, self.history, self.anywhere, self.list)
+        return any(desk.busy for desk in desks)
+
+    @property
+    def block(self) -> BlockLayer | None:
+        """The block that is open."""
+        return self.blocks.block
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -93,13 +92,13 @@ class CorrectTab(QWidget):
         region = self.here(cursor=cursor).region
         project = self._session.project
         if region is not None and project is not None:
-            self._open(lambda: project.edit(region))
+            self.blocks.open(lambda: project.edit(region))
 
     def open_number(self, number: int, *, move: bool = True) -> None:
         """Open the block of that number; an accepted or skipped one is open again."""
         project = self._session.project
         if project is not None:
-            self._open(lambda: project.edit_block(number), move=move)
+            self.blocks.open(lambda: project.edit_block(number), move=move)
 
     def open_selected(self) -> None:
         """Open, or reopen, the block that is selected in the list."""
@@ -111,14 +110,6 @@ class CorrectTab(QWidget):
         found = self.list.step(self._region(), back=back)
         if found is not None and found.region != (self.block and self.block.region):
             self._open_candidate(found)
-
-    def accept(self) -> None:
-        """Take the open block into the corrections."""
-        self._finish(ACCEPTING, lambda project, number: project.accept(number))
-
-    def skip(self) -> None:
-        """Set the open block aside."""
-        self._finish(SKIPPING, lambda project, number: project.skip(number))
 
     def undo(self) -> None:
         """Take back what was done last, in whichever block or anywhere."""
@@ -132,8 +123,8 @@ class CorrectTab(QWidget):
         """Begin to paint anywhere, the open block is put away; or stop it."""
         if self.anywhere.opened:
             self.anywhere.close()
-        elif not self._busy and (self.block is None or self.block.save()):
-            self._close_block()
+        elif not self.blocks.doing and (self.block is None or self.block.save()):
+            self.blocks.close()
             self.anywhere.open()
         self._paint()
 
@@ -177,6 +168,20 @@ class CorrectTab(QWidget):
         events.view_moved.connect(self._view_moved)
         panel.pressed.connect(self._pressed)
         panel.label_pressed.connect(self._label_pressed)
+        blocks = self.blocks
+        for signal, call in (
+            (blocks.changed, self._blocks_changed),
+            (blocks.opening, self.anywhere.close),
+            (blocks.opening, self.panel.put_away_box),
+            (blocks.opened, self._block_opened),
+            (blocks.closing, self._block_closing),
+            (blocks.leaving, self.desk.leave),
+            (blocks.decided, self._decided),
+            (blocks.told, partial(setattr, self, "_message")),
+            (blocks.failed, self._failed),
+            (blocks.block_changed, self.block_changed),
+        ):
+            signal.connect(call)
         self.desk.changed.connect(self._paint)
         self.anywhere_panel.pressed.connect(self.paint_anywhere)
         self.history.changed.connect(self._history_changed)
@@ -205,8 +210,8 @@ class CorrectTab(QWidget):
             "edit at cursor": lambda: self.edit_here(cursor=True),
             "undo": self.undo,
             "redo": self.redo,
-            "accept": self.accept,
-            "skip": self.skip,
+            "accept": self.blocks.accept,
+            "skip": self.blocks.skip,
         }
         self._message = ""
         actions[name]()
@@ -227,10 +232,9 @@ class CorrectTab(QWidget):
         self.flush()
         self.leaving.emit()
         self._stop()
-        self._busy = ""
         blocked = self.blockSignals(True)  # that no block is open then is not worth remembering
         self.queue.close()
-        self._close_block()
+        self.blocks.close()
         self.blockSignals(blocked)
         self._message, self._failure = "", None
         self.list.clear()
@@ -238,8 +242,7 @@ class CorrectTab(QWidget):
 
     def _stop(self) -> None:
         self.list.stop()
-        if self._task is not None:
-            self._task.abandon()
+        self.blocks.stop()
 
     def _changed(self) -> None:
         if self._session.project is not None and self._session.volume is not None:
@@ -287,103 +290,39 @@ class CorrectTab(QWidget):
         if candidate.block is not None:
             self.open_number(candidate.block.number)
         else:
-            self._open(lambda: project.edit(candidate.region))
+            self.blocks.open(lambda: project.edit(candidate.region))
 
     # The open block
 
-    def _open(self, edit: Callable[[], BlockEdit], *, move: bool = True) -> None:
-        if self._session.why_not_edit or self._busy or (self.block is not None and not self.block.save()):
-            self._paint()
-            return
-        self._work(OPENING, edit, lambda found: self._show_block(found, move=move))
+    def _block_opened(self, block: BlockLayer) -> None:
+        self.list.at(block.region)
+        block.changed.connect(self._paint)
+        block.step_asked.connect(self._step)
+        self.desk.open(block)
+        self.queue.clock.begin(block.number)
 
-    def _show_block(self, edit: BlockEdit, *, move: bool) -> None:
-        self._busy = ""
-        if self._session.layer is None:
-            self._paint()
-            return
-        if self.block is not None and edit is self.block.edit:  # open already: closed, nothing could be saved
-            if move:
-                go_to(self._viewer, self._session.layer, edit.region)
-            self._paint()
-            return
-        self._close_block()
-        self.anywhere.close()
-        self.panel.put_away_box()
-        self.block = BlockLayer(self._viewer, self._session.layer, edit, self._drawings, brush=self._brush)
-        self.list.at(edit.region)
-        self.block.changed.connect(self._paint)
-        self.block.step_asked.connect(self._step)
-        self.block.removed.connect(self._block_removed)
-        self.desk.open(self.block)
-        self.queue.clock.begin(self.block.number)
-        if move:
-            go_to(self._viewer, self._session.layer, edit.region)
-        self._viewer.layers.selection.active = self.block.layer
-        self.block_changed.emit()
-        self._session.notify()
-
-    def _close_block(self) -> None:
-        self.desk.close()
+    def _block_closing(self, gone: bool) -> None:
+        self.desk.close(gone=gone)
         self.queue.clock.end()
         self.list.at(None)
-        block, self.block = self.block, None
-        if block is not None:
-            self._brush = block.layer.brush_size
-            block.close()
-            if block.failure is not None:
-                self._session.warn(
-                    f"Block {block.number} could not be saved: {block.failure.headline} What is painted is "
-                    "still in the layer list; save it from there, or open the block again and repeat it."
-                )
-            self.block_changed.emit()
 
-    def _block_removed(self) -> None:
-        self.desk.close(gone=True)
-        self.queue.clock.end()
-        self.list.at(None)
-        block, self.block = self.block, None
-        if block is not None:
-            self._message = (
-                f"The layer of block {block.number} was removed. The block stays open with everything that "
-                "was painted: open it from the list to go on."
-            )
-        self.block_changed.emit()
-        self._session.notify()
-
-    def _finish(self, what: str, do: Callable[[Any, int], ReviewBlock]) -> None:
-        """Accept or skip the open block in a worker, then go on."""
-        project, block = self._session.project, self.block
-        if project is None or block is None or self._busy or not block.save():
-            self._paint()
-            return
-        self.desk.leave()
-        levels = levels_shown(self._viewer, self._session.layer)
-        block.lock(True)
-
-        def task() -> ReviewBlock:
-            done = do(project, block.number)
-            decode_again(levels, done.region)
-            return done
-
-        self._work(what, task, self._finished)
-
-    def _finished(self, done: ReviewBlock) -> None:
-        self._busy = ""
+    def _decided(self, done: ReviewBlock) -> None:
+        """Go on after the open block was accepted or skipped."""
         coming = self.list.after(done.region) if self.panel.go_on.isChecked() else None
-        self._close_block()
-        held = ", and held out" if done.held_out else ""
-        verb = "accepted" + held if done.state is BlockState.ACCEPTED else "skipped"
-        self._message = f"Block {done.number} is {verb}."
-        refresh_labels(self._viewer, self._session.layer)
+        self.blocks.close()
         self._session.notify()
         if coming is not None:
             self._open_candidate(coming)
 
+    def _blocks_changed(self) -> None:
+        if self.blocks.doing:
+            self._failure = None
+        self._paint()
+
     def _step(self, again: bool) -> None:
         """Undo, or do again, one operation of the project's history."""
-        if not self._busy:
-            self.history.step(again, None if self.block is None else self.block.number)
+        if not self.blocks.doing:
+            self.history.step(again, self.blocks.number)
 
     def _history_changed(self) -> None:
         if self.block is not None:
@@ -391,38 +330,24 @@ class CorrectTab(QWidget):
 
     def _stepped(self, done: Applied) -> None:
         """Show what an undo or redo did; what it did in a block that is not open, by opening that."""
-        project, number = self._session.project, None if self.block is None else self.block.number
-        box = None if number is None else done.within(number)
-        if self.block is not None and box is not None:
-            self.block.show_stepped(box)
-        self.anywhere.stepped(done)
+        block, number = self.block, self.blocks.number
+        box = None if block is None else done.within(block.number)
+        if block is not None and box is not None:
+            block.show_stepped(box)
         self._message = self.history.said
-        elsewhere = [one for one in (done.decided, *done.numbers) if one and one != number]
-        decided = None if project is None or done.decided is None else project.block(done.decided)
-        if decided is not None and decided.state is not BlockState.OPEN:
-            elsewhere = []
-            if decided.number == number:
-                self._close_block()
-        if project is not None and elsewhere and project.block(elsewhere[0]).axis is None:
-            self.open_number(elsewhere[0])
+        coming, put_away = self.history.leads_to(done, number)
+        if put_away:
+            self.blocks.close()
+        if coming is not None:
+            self.open_number(coming)
         if done.labels_changed:
             self._session.notify()
         self._paint()
 
-    # Workers
-
-    def _work(self, what: str, task: Callable[[], Any], done: Callable[[Any], None]) -> None:
-        self._busy, self._failure = what, None
-        self._task = run(task)
-        self._task.done.connect(done)
-        self._task.failed.connect(self._failed)
-        self._task.start()
-        self._paint()
+    # What is shown
 
     def _failed(self, failure: Failure) -> None:
-        self._busy, self._failure = "", failure
-        if self.block is not None:
-            self.block.lock(False)
+        self._failure = failure
         self._paint()
         QTimer.singleShot(0, self._show_error)
 
@@ -430,9 +355,9 @@ class CorrectTab(QWidget):
         scroll_to(self.panel.error)
 
     def _paint(self) -> None:
-        busy = self._busy or self.desk.painting or (STEPPING if self.history.busy else "")
+        busy = self.blocks.doing or self.desk.painting or (STEPPING if self.history.busy else "")
         self.queue.show_block(self._number_meant())
-        self.desk.paint(self._session.why_not_edit or self._busy or ("" if self.block else NO_BLOCK))
+        self.desk.paint(self._session.why_not_edit or self.blocks.doing or ("" if self.block else NO_BLOCK))
         picture = draw_correct(
             self.list.review,
             self.here(),
@@ -448,7 +373,7 @@ class CorrectTab(QWidget):
         if anywhere.opened:
             picture = replace(picture, tools_enabled=not busy, painting=anywhere.painting)
         self.panel.paint(picture)
-        self.anywhere_panel.show_anywhere(anywhere, self._session.why_not_edit or self._busy)
+        self.anywhere_panel.show_anywhere(anywhere, self._session.why_not_edit or self.blocks.doing)
 
     def _work_state(self) -> Work | None:
         block = self.block

@@ -15,7 +15,7 @@ from napari_vesselkd.plugin.failure import Failure, describe_failure
 from napari_vesselkd.plugin.project_layers import decode_again, levels_shown, refresh_labels
 from napari_vesselkd.plugin.session import ProjectSession
 from napari_vesselkd.plugin.workers import Task, run
-from napari_vesselkd.project import Applied, Operation, Project
+from napari_vesselkd.project import Applied, BlockState, Operation, Project
 
 DECISIONS = {"accept": "acceptance", "skip": "skipping"}
 
@@ -58,6 +58,18 @@ class HistoryDesk(QObject):
         if not self.busy:
             self._next()
 
+    def leads_to(self, done: Applied, number: int | None) -> tuple[int | None, bool]:
+        """Return the block to open to see what a step did, and whether block `number` is to be put away."""
+        project = self._session.project
+        if project is None:
+            return None, False
+        decided = None if done.decided is None else project.block(done.decided)
+        if decided is not None and decided.state is not BlockState.OPEN:
+            return None, decided.number == number
+        elsewhere = [one for one in (done.decided, *done.numbers) if one and one != number]
+        seen = elsewhere and project.block(elsewhere[0]).axis is None
+        return (elsewhere[0] if seen else None), False
+
     def release(self) -> None:
         """Stop: the project or the dock is closing."""
         self._waiting.clear()
@@ -84,8 +96,7 @@ class HistoryDesk(QObject):
         except VesselKDError as error:
             self._refused(describe_failure(error))
             return
-        self._said(operation, again)
-        self.stepped.emit(done)
+        self._tell(operation, done, again)
         self._next()
 
     def _in_worker(self, project: Project, again: bool) -> None:
@@ -108,8 +119,7 @@ class HistoryDesk(QObject):
     def _ended(self, operation: Operation | None, done: Applied | None, again: bool) -> None:
         if operation is not None and done is not None:
             refresh_labels(self._viewer, self._session.layer)
-            self._said(operation, again)
-            self.stepped.emit(done)
+            self._tell(operation, done, again)
         self.changed.emit()
         self._next()
 
@@ -118,8 +128,11 @@ class HistoryDesk(QObject):
         self.failed.emit(failure)
         self.changed.emit()
 
-    def _said(self, operation: Operation, again: bool) -> None:
+    def _tell(self, operation: Operation, done: Applied | None, again: bool) -> None:
         self.said = told(operation, again)
+        if done is not None:
+            self._anywhere.stepped(done)
+            self.stepped.emit(done)
 
 
 def told(operation: Operation, again: bool) -> str:

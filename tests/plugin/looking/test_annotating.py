@@ -196,7 +196,7 @@ def test_what_is_painted_is_proposed_in_3d_taken_accepted_and_opened_again(paint
 def test_a_proposal_goes_into_the_open_block_and_around_it_as_one_step(painter, viewer, dock):
     correct, whole = dock.correct, Region.whole(painter.project.image.shape)
     region = Region((8, 16, 0), (24, 32, 32))
-    correct._open(lambda: painter.project.edit(region))
+    correct.blocks.open(lambda: painter.project.edit(region))
     painter.qtbot.waitUntil(lambda: correct.block is not None and not correct.busy, timeout=60_000)
     block = correct.block
     before = block.voxels().copy()
@@ -231,7 +231,7 @@ def test_a_proposal_goes_into_the_open_block_and_around_it_as_one_step(painter, 
 
 def test_a_block_that_cannot_take_the_proposal_says_so_and_it_stays(painter, viewer, dock, monkeypatch):
     region = Region((8, 16, 0), (24, 32, 32))
-    dock.correct._open(lambda: painter.project.edit(region))
+    dock.correct.blocks.open(lambda: painter.project.edit(region))
     painter.qtbot.waitUntil(lambda: dock.correct.block is not None and not dock.correct.busy, timeout=60_000)
     before = dock.correct.block.voxels().copy()
     dock.show_tab("Look")
