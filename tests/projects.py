@@ -30,6 +30,23 @@ def new_project(path, image):
         return Project.create(path, volume)
 
 
+def phantom_project(folder, phantom):
+    """Write a phantom and make a project of it; return the project's path."""
+    write_multiscale(folder / "brain.ome.zarr", phantom.image, voxel_size_um=phantom.voxel_size_um)
+    path = folder / "brain.vesselkd"
+    new_project(path, folder / "brain.ome.zarr").close()
+    return path
+
+
+def accept_truth(path, phantom, region, value=None):
+    """Accept a block with what the phantom has there, or all of it with one `value`; return the block."""
+    with Project.open(path) as project:
+        edit = project.edit(region)
+        truth = (1 + (phantom.label[edit.region.slices] > 0)).astype(np.uint8)
+        edit.record(truth if value is None else np.full_like(truth, value))
+        return project.accept(edit.number)
+
+
 def paint(edit, box, value, **options):
     """Paint a box of a block, in its voxels, and return it."""
     new = edit.voxels.copy()

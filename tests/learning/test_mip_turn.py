@@ -14,7 +14,7 @@ from napari_vesselkd.phantoms import PhantomConfig, make_phantom
 from napari_vesselkd.project import Project
 from napari_vesselkd.training.dataset import Dataset
 from napari_vesselkd.training.finetune import FinetuneConfig
-from napari_vesselkd.volume import open_volume, write_multiscale
+from projects import accept_truth, phantom_project
 
 SIZE = (4.0, 1.0, 1.0)
 QUICK = FinetuneConfig(steps=4, batch=1, phantoms=0, phantom_share=0.0, validate_every=4, threads=1)
@@ -30,10 +30,7 @@ def phantom():
 
 @pytest.fixture
 def path(tmp_path, phantom):
-    write_multiscale(tmp_path / "brain.ome.zarr", phantom.image, voxel_size_um=SIZE)
-    with open_volume(tmp_path / "brain.ome.zarr") as volume:
-        Project.create(tmp_path / "brain.vesselkd", volume).close()
-    return tmp_path / "brain.vesselkd"
+    return phantom_project(tmp_path, phantom)
 
 
 def accept_mip(path, phantom, region, axis, value=None):
@@ -43,13 +40,6 @@ def accept_mip(path, phantom, region, axis, value=None):
         labels = np.where(seen, 2, 1) if value is None else np.full(seen.shape, value)
         edit.record(labels.astype(np.uint8))
         project.accept(edit.number)
-
-
-def accept_block(path, phantom):
-    with Project.open(path) as project:
-        edit = project.edit(BLOCK)
-        edit.record((1 + (phantom.label[BLOCK.slices] > 0)).astype(np.uint8))
-        return project.accept(edit.number)
 
 
 def learned(path, run, config=QUICK):
@@ -71,7 +61,7 @@ def test_from_projections_alone(path, phantom, tmp_path):
 
 def test_from_both_and_from_either_as_chosen(path, phantom, tmp_path):
     accept_mip(path, phantom, SLAB, 0)
-    accept_block(path, phantom)
+    accept_truth(path, phantom, BLOCK)
     more = replace(QUICK, steps=10)  # enough for batches of either kind
     both, card, weights = learned(path, tmp_path / "run-001", more)
     assert (len(both.training), len(both.mips)) == (1, 1)
@@ -99,7 +89,7 @@ def test_a_projection_of_one_kind_is_refused(path, phantom, tmp_path, value, mes
 
 
 def test_asking_for_projections_where_there_are_none_says_so(path, phantom, tmp_path):
-    accept_block(path, phantom)
+    accept_truth(path, phantom, BLOCK)
     config = FinetuneConfig(learn_from="mips")
     with pytest.raises(ProjectError, match="no accepted projection"):
         check(path, tmp_path / "run-001", config)

@@ -20,7 +20,8 @@ from napari_vesselkd.project import Project
 from napari_vesselkd.training import finetune as finetuning
 from napari_vesselkd.training.finetune import FinetuneConfig, FinetuneFinished
 from napari_vesselkd.training.validation import PICTURE, Validation
-from napari_vesselkd.volume import open_volume, write_multiscale
+from napari_vesselkd.volume import write_multiscale
+from projects import accept_truth, phantom_project
 
 SIZE = (4.0, 1.0, 1.0)
 QUICK = FinetuneConfig(steps=12, batch=1, phantoms=0, phantom_share=0.0, validate_every=6, threads=1)
@@ -35,19 +36,12 @@ def phantom():
 
 @pytest.fixture
 def project_path(tmp_path, phantom):
-    write_multiscale(tmp_path / "brain.ome.zarr", phantom.image, voxel_size_um=SIZE)
-    with open_volume(tmp_path / "brain.ome.zarr") as volume:
-        Project.create(tmp_path / "brain.vesselkd", volume).close()
-    return tmp_path / "brain.vesselkd"
+    return phantom_project(tmp_path, phantom)
 
 
 def accept(project_path, phantom, regions, value=None):
-    with Project.open(project_path) as project:
-        for region in regions:
-            edit = project.edit(region)
-            truth = (1 + (phantom.label[edit.region.slices] > 0)).astype(np.uint8)
-            edit.record(truth if value is None else np.full_like(truth, value))
-            project.accept(edit.number)
+    for region in regions:
+        accept_truth(project_path, phantom, region, value)
 
 
 def reports(project_path, run, config=QUICK, **options):

@@ -1,10 +1,11 @@
 """The gate in the dock: the new checkpoint against the current one, and the two buttons that decide."""
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_vesselkd.plugin.judgement import GatePicture
-from napari_vesselkd.plugin.parts import BAD, FACT, GOOD, LINK, PRIMARY, STRONG, Fact, labelled, restyle
+from napari_vesselkd.plugin.number_table import NumberTable
+from napari_vesselkd.plugin.parts import BAD, GOOD, LINK, PRIMARY, STRONG, Fact, labelled, restyle
 from napari_vesselkd.plugin.run_panel import paint_button
 
 TONES = {"good": GOOD, "bad": BAD, "plain": STRONG}
@@ -25,8 +26,10 @@ class GateView(QWidget):
         self.verdict = QLabel()
         self.verdict.setWordWrap(True)
         self.verdict.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.table = QWidget()
-        self.cells: list[list[QLabel]] = []
+        self.table = NumberTable(HEADINGS, 2, stretch=3, gap=6)
+        self.cells = self.table.cells
+        for labels in self.cells:
+            labels[-1].setStyleSheet("font-size: 11px;")  # the interval has to fit in a narrow dock
         self.basis, self.decided = Fact(), Fact()
         self.worst = QPushButton()
         self.worst.setObjectName(LINK)
@@ -69,33 +72,8 @@ class GateView(QWidget):
         buttons.setSpacing(4)
         buttons.addWidget(self.promote, stretch=1)
         buttons.addWidget(self.keep, stretch=1)
-        self._make_table()
         for widget in (self.title, self.verdict, self.table, self.basis, self.worst):
             column.addWidget(widget)
         column.addLayout(buttons)
         column.addWidget(self.decided)
         column.addWidget(self.again)
-
-    def _make_table(self) -> None:
-        grid = QGridLayout(self.table)
-        grid.setContentsMargins(0, 2, 0, 2)
-        grid.setHorizontalSpacing(6)
-        grid.setVerticalSpacing(2)
-        for at, heading in enumerate(HEADINGS):
-            grid.addWidget(_cell(FACT, at, heading), 0, at)
-        for row in (1, 2):
-            line = [_cell(STRONG if at == 2 else FACT, at) for at in range(len(HEADINGS))]
-            line[-1].setStyleSheet("font-size: 11px;")  # the interval has to fit in a narrow dock
-            for at, label in enumerate(line):
-                grid.addWidget(label, row, at)
-            self.cells.append(line)
-        grid.setColumnStretch(3, 1)
-
-
-def _cell(style: str, at: int, text: str = "") -> QLabel:
-    label = QLabel(text)
-    label.setObjectName(style)
-    label.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
-    if at:
-        label.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignTop)
-    return label

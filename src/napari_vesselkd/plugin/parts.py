@@ -264,3 +264,14 @@ def side_by_side(*widgets: QWidget, stretches: tuple[int, ...] = ()) -> QHBoxLay
     for index, widget in enumerate(widgets):
         line.addWidget(widget, stretch=stretches[index] if stretches else 1)
     return line
+
+
+def row(*widgets: QWidget) -> QWidget:
+    """Return widgets in a row; those that are no text and no choice take the room that is left."""
+    found = QWidget()
+    line = QHBoxLayout(found)
+    line.setContentsMargins(0, 0, 0, 0)
+    line.setSpacing(4)
+    for widget in widgets:
+        line.addWidget(widget, stretch=0 if isinstance(widget, (QLabel, Choice)) else 1)
+    return found

@@ -1,8 +1,9 @@
 """The widgets of the quality of the open block: they paint a `QualityPicture` and emit what was pressed."""
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from napari_vesselkd.plugin.number_table import NumberTable
 from napari_vesselkd.plugin.parts import (
     BAD,
     FACT,
@@ -31,8 +32,8 @@ class QualityPanel(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.table = QWidget()
-        self.cells: list[list[QLabel]] = []
+        self.table = NumberTable(HEADINGS, ROWS, stretch=0, gap=10)
+        self.cells = self.table.cells
         self.hint = Fact()
         self.estimate = self._button("estimate")
         self.who = QComboBox()
@@ -91,7 +92,6 @@ class QualityPanel(QWidget):
         return button
 
     def _lay_out(self) -> None:
-        self._make_table()
         content = QWidget()
         inside = QVBoxLayout(content)
         inside.setContentsMargins(0, 0, 0, 0)
@@ -108,24 +108,3 @@ class QualityPanel(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.fold)
-
-    def _make_table(self) -> None:
-        grid = QGridLayout(self.table)
-        grid.setContentsMargins(0, 2, 0, 2)
-        grid.setHorizontalSpacing(10)
-        grid.setVerticalSpacing(1)
-        for at, heading in enumerate(HEADINGS):
-            grid.addWidget(_cell(at, FACT, heading), 0, at)
-        for row in range(1, ROWS + 1):
-            labels = [_cell(at, STRONG if at == 2 else FACT) for at in range(len(HEADINGS))]
-            for at, label in enumerate(labels):
-                grid.addWidget(label, row, at)
-            self.cells.append(labels)
-        grid.setColumnStretch(0, 1)
-
-
-def _cell(at: int, style: str, text: str = "") -> QLabel:
-    label = QLabel(text)
-    label.setObjectName(style)
-    label.setAlignment(Qt.AlignmentFlag.AlignRight if at else Qt.AlignmentFlag.AlignLeft)
-    return label

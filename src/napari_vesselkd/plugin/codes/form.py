@@ -25,6 +25,7 @@ from napari_vesselkd.plugin.parts import (
     Fold,
     NoticePanel,
     labelled,
+    row,
     set_quietly,
 )
 from napari_vesselkd.plugin.region_picker import RegionPicker
@@ -126,7 +127,7 @@ class CodesForm(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)
-        self.level_row = _row(QLabel("Level"), self.level)
+        self.level_row = row(QLabel("Level"), self.level)
         for text, parts in (
             ("Volume", (self.volume, self.volume_fact)),
             ("Teacher", (self.teacher, self.teacher_fact)),
@@ -164,13 +165,3 @@ def _fill(combo: QComboBox, texts: list[str], current: int) -> None:
     combo.addItems(texts)
     combo.setCurrentIndex(current)
     combo.blockSignals(blocked)
-
-
-def _row(*widgets: QWidget) -> QWidget:
-    row = QWidget()
-    line = QHBoxLayout(row)
-    line.setContentsMargins(0, 0, 0, 0)
-    for widget in widgets:
-        line.addWidget(widget)
-    line.addStretch(1)
-    return row

@@ -7,7 +7,6 @@ from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
-    QHBoxLayout,
     QLabel,
     QPushButton,
     QShortcut,
@@ -17,7 +16,7 @@ from qtpy.QtWidgets import (
 
 from napari_vesselkd.plugin import keymap
 from napari_vesselkd.plugin.looking.annotating_state import PAINTS, PaintingPicture
-from napari_vesselkd.plugin.parts import PRIMARY, Choice, ErrorPanel, Fact, set_quietly
+from napari_vesselkd.plugin.parts import PRIMARY, Choice, ErrorPanel, Fact, row, set_quietly
 from napari_vesselkd.plugin.run_panel import paint_button
 
 KEYS = {"Vessel": keymap.VESSEL, "Background": keymap.BACKGROUND, "Erase": keymap.UNLABELLED}
@@ -147,23 +146,13 @@ class AnnotateBar(QWidget):
         inner.setContentsMargins(0, 0, 0, 0)
         inner.setSpacing(4)
         inner.addWidget(self.value)
-        inner.addWidget(_row(QLabel("Brush"), self.brush, self.rest))
-        inner.addWidget(_row(self.undo, self.redo))
-        inner.addWidget(_row(self.show3d, self.take))
-        inner.addWidget(_row(self.accept, self.leave))
+        inner.addWidget(row(QLabel("Brush"), self.brush, self.rest))
+        inner.addWidget(row(self.undo, self.redo))
+        inner.addWidget(row(self.show3d, self.take))
+        inner.addWidget(row(self.accept, self.leave))
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
-        column.addWidget(_row(self.axis, self.start, self.slabs))
+        column.addWidget(row(self.axis, self.start, self.slabs))
         for widget in (self.tools, self.facts, self.hint, self.error):
             column.addWidget(widget)
-
-
-def _row(*widgets: QWidget) -> QWidget:
-    row = QWidget()
-    line = QHBoxLayout(row)
-    line.setContentsMargins(0, 0, 0, 0)
-    line.setSpacing(4)
-    for widget in widgets:
-        line.addWidget(widget, stretch=0 if isinstance(widget, (QLabel, Choice)) else 1)
-    return row

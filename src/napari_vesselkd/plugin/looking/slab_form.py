@@ -3,11 +3,11 @@
 from typing import Any, cast
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSlider, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QSlider, QSpinBox, QVBoxLayout, QWidget
 
 from napari_vesselkd.geometry import AXES, Shape
 from napari_vesselkd.plugin.looking.state import HOWS, LookForm
-from napari_vesselkd.plugin.parts import Choice, Fact, labelled, set_quietly
+from napari_vesselkd.plugin.parts import Choice, Fact, labelled, row, set_quietly
 from napari_vesselkd.plugin.region_picker import RegionPicker
 from napari_vesselkd.plugin.visible import SLAB_SLICES, looked_at
 from napari_vesselkd.projections.project import Axis
@@ -121,9 +121,9 @@ class SlabForm(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)
-        slices = _row(QLabel("Slices"), self.thickness, QLabel("around"), self.centre)
+        slices = row(QLabel("Slices"), self.thickness, QLabel("around"), self.centre)
         for text, controls in (
-            ("Along", (_row(self.axis, self.how),)),
+            ("Along", (row(self.axis, self.how),)),
             ("Region", (self.region,)),
             ("Slab", (slices, self.slider, self.depth_fact)),
         ):
@@ -131,12 +131,3 @@ class SlabForm(QWidget):
             column.addWidget(labelled(text))
             for control in controls:
                 column.addWidget(control)
-
-
-def _row(*widgets: QWidget) -> QWidget:
-    row = QWidget()
-    line = QHBoxLayout(row)
-    line.setContentsMargins(0, 0, 0, 0)
-    for widget in widgets:
-        line.addWidget(widget, stretch=0 if isinstance(widget, QLabel) else 1)
-    return row
