@@ -59,7 +59,7 @@ class VesselKDDock(QWidget):
         column.addWidget(self.tabs)
         self.memory = ViewMemory(viewer, self.session, self.correct, self.current_tab, self.show_tab)
         self._watching = False
-        self.setMinimumWidth(300)
+        self.setMinimumWidth(340)
         viewer.events.theme.connect(self._dress)
         self._dress()
         tabs = (self.segment, self.look, self.quality, self.correct, self.learn)

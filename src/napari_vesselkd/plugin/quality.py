@@ -47,7 +47,7 @@ ESTIMATING = "The model looks at the block…"
 COLOURS: dict[Any, Any] = {
     None: "transparent",
     0: "transparent",
-    ONLY_FIRST: "#ff9a2e",
+    ONLY_FIRST: "#2fe0b0",  # not the orange of the vessels that it lies on
     ONLY_SECOND: "#b57bff",
 }
 

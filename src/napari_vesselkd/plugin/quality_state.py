@@ -136,7 +136,7 @@ def draw_quality(
         show=Button(
             "Show where",
             found is not None and found.largest is not None,
-            "Layer “vesselkd: differences”: blue is vessel for you only, violet for the other only",
+            "Layer “vesselkd: differences”: green is vessel for you only, violet for the other only",
         ),
         shown=second.shown,
         go=Button(
@@ -203,7 +203,7 @@ def _differs(found: Agreement) -> str:
         return f"No difference in {describe_count(found.compared)}voxels that both have labelled."
     return (
         f"Of {describe_count(found.compared)}voxels that both have labelled, {found.only_first:,} are vessel "
-        f"for you only, {found.only_second:,} for {found.who} only."
+        f"for you only (green), {found.only_second:,} for {found.who} only (violet)."
     )
 
 
