@@ -3,11 +3,13 @@
 On seven two-photon stacks and three phantoms, for each seed: half of the blocks (64 x 64, all slices) are
 never shown; of the others 2, 5 and 10 are, in the order of the review queue, of the plain entropy or at
 random; after each of these counts the bundled student is fine-tuned anew and the list is made anew from what
-it predicts. clDice and Dice on the blocks that nobody saw. An order with a number goes up to that count.
+it predicts. clDice and Dice on the blocks that nobody saw. An order with a number goes up to that count;
+"errors" is the order of who knows where the centreline is wrong. `--setting places` takes phantoms that are
+good but for one place instead (`queue_places.py`).
 
     VESSELKD_DATA=... nice -n 10 python benchmarks/bench_queue.py --out DIR [--seeds 0,1,2,3,4]
         [--orders random:10,entropy:5,queue:5] [--cases tgMouse,...] [--steps 60]
-        [--errors 0.05] [--minutes 30]
+        [--errors 0.05] [--minutes 30] [--setting places]
 
 Results go to DIR/results.jsonl, one line for each training; the command goes on where it was stopped, seed
 after seed. `--table` only prints what is there. `--found` trains nothing: how much of the bundled student's
@@ -25,7 +27,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from queue_annotator import Case, Learner, annotated, cases, scores, split
+from queue_places import placed_cases
 from queue_scoring import SHARES, by_queue, errors_found
+
+from napari_vesselkd.proofreading.queue_lines import line_difference
 
 COUNTS = (2, 5, 10)
 ORDERS = ("random:10", "entropy:10", "queue:10")
@@ -44,6 +49,13 @@ PAIRS = (  # what is compared, on the same cases and seeds
     (("random", 10), ("random", 5)),
     (("random", 5), ("none", 0)),
     (("queue", 5), ("none", 0)),
+    (("random", 10), ("none", 0)),
+    (("random", 10), ("random", 2)),
+    (("errors", 2), ("random", 2)),
+    (("errors", 5), ("random", 5)),
+    (("errors", 5), ("random", 10)),
+    (("entropy", 5), ("random", 10)),
+    (("queue", 10), ("random", 10)),
 )
 
 
@@ -60,6 +72,9 @@ def choose(
     if order == "entropy":
         bits = entropy(found)
         return sorted(left, key=lambda n: -float(bits[case.blocks[n].slices].mean()))[:wanted]
+    if order == "errors":
+        wrong = line_difference(found >= learner.threshold, case.truth)
+        return sorted(left, key=lambda n: -int(wrong[case.blocks[n].slices].sum()))[:wanted]
     return by_queue(case, learner, found, left, shown, wanted, order)
 
 
@@ -167,6 +182,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2,3,4")
     parser.add_argument("--orders", default=",".join(ORDERS))
     parser.add_argument("--cases", default="")
+    parser.add_argument("--setting", choices=("stacks", "places"), default="stacks")
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--errors", type=float, default=0.0)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="CPU minutes, then stop")
@@ -219,7 +235,8 @@ def _measure(options, log: Path, results: list[dict]) -> None:
         print(json.dumps(line), flush=True)
 
     wanted = [name for name in options.cases.split(",") if name]
-    found = list(cases(data_folder(), wanted))
+    places = options.setting == "places"
+    found = list(placed_cases(wanted) if places else cases(data_folder(), wanted))
     for seed in map(int, options.seeds.split(",")):
         for case in found:
             before(case, seed, options, done, write)
