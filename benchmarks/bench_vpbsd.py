@@ -4,13 +4,16 @@
     python benchmarks/bench_vpbsd.py --out DIR --reduced    # phantoms, few methods and steps: for a CPU
     VESSELKD_DATA=... python benchmarks/bench_vpbsd.py --out DIR --data two-photon [--reduced]
 
-The phantoms are 40 volumes of 96^3 voxels in 5 groups; of those to learn from 6 have labels and the rest
-count as unlabelled. The two-photon volumes are 7 in 5 groups, one of which is held out at a time; the images
-of those to learn from are the unlabelled data too. Nothing of a held-out group is seen by any stage.
+The phantoms are 40 volumes of 96^3 voxels in 5 groups, of all kinds, or with --data instrument capillary beds
+under one microscope; of those to learn from 6 have labels (--labelled) and the rest count as unlabelled: what
+more labels are worth is what the best pseudo-labels could be. The two-photon volumes are 7 in 5 groups, one of
+which is held out at a time; the images of those to learn from are the unlabelled data too. Nothing of a
+held-out group is seen by any stage.
 
 It makes the data set in DIR/data, then runs `vesselkd crossval` into DIR/compared; run again, it goes on, and
-several may run at a time. --processes N shares the work on one machine. Words behind -- go to crossval, for
-example `-- --set distill.steps=2000`.
+several may run at a time. --processes N shares the work on one machine. Words behind -- go to crossval, such as
+`-- --set distill.steps=2000`, or `-- --teacher teacher-small --student auto` to begin with the bundled
+networks.
 """
 
 from __future__ import annotations
@@ -19,7 +22,9 @@ import argparse
 import csv
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from bench_accuracy import TWO_PHOTON_UM
@@ -68,17 +73,41 @@ REDUCED = (  # about forty minutes a fold on one core
     ("distill.pool", 160),
     ("distill.validate_every", 800),
 )
+INSTRUMENT = PhantomConfig(
+    shape=(SIDE,) * 3,
+    modality="two_photon",
+    scene="capillary",
+    voxel_size_um=(1.6, 1.6, 1.6),
+    density=0.4,
+    appearance={
+        **{"clarity": 2.0, "photons": 40, "read_noise": 0.03, "line_noise": 0.03, "denoise": 0, "bits": 16},
+        **{"gain": 0.5, "gamma": 1.0, "offset": 0.02, "psf_z_um": 3.0, "psf_xy_um": 1.2, "level": 0.15},
+        **{"cells": 150, "cell_light": 1.5, "debris": 100, "debris_light": 1.0, "beads": 0.6},
+        **{"branch_spread": 0.4, "tree_spread": 0.4, "organs": 0, "bones": 0},
+    },
+)
 FLAT = (("distill.patch", [32, 96, 96]),)
 
 
-def phantoms(folder: Path) -> Iterator[dict[str, str]]:
+def of_all_kinds(number: int) -> PhantomConfig:
+    """Return the phantom of that number."""
+    xy = 0.8 + 1.4 * (number // GROUPS) / (VOLUMES // GROUPS)
+    return PhantomConfig(shape=(SIDE,) * 3, seed=FIRST_SEED + number, voxel_size_um=(xy, xy, xy))
+
+
+def of_one_instrument(number: int) -> PhantomConfig:
+    """Return the phantom of that number."""
+    return replace(INSTRUMENT, seed=FIRST_SEED + 100_000 + number)
+
+
+def phantoms(config_of: Callable[[int], PhantomConfig], folder: Path) -> Iterator[dict[str, str]]:
     """Write the phantoms that are missing; yield their rows."""
     for number in range(VOLUMES):
-        seed, xy = FIRST_SEED + number, 0.8 + 1.4 * (number // GROUPS) / (VOLUMES // GROUPS)
         image, label = (folder / f"{kind}-{number:02d}.ome.zarr" for kind in ("image", "label"))
-        size = (xy, xy, xy)
+        config = config_of(number)
+        size = config.voxel_size_um
         if not (folder / f"done-{number:02d}").exists():
-            made = make_phantom(PhantomConfig(shape=(SIDE,) * 3, seed=seed, voxel_size_um=size))
+            made = make_phantom(config)
             write_multiscale(image, made.image, voxel_size_um=size, levels=1)
             write_multiscale(label, made.label, voxel_size_um=size, levels=1, label=True)
             (folder / f"done-{number:02d}").touch()
@@ -100,6 +129,13 @@ def two_photon(_: Path) -> Iterator[dict[str, str]]:
         yield row(image, "", SAME.get(name, name), (5.0, xy, xy))
 
 
+KINDS = {
+    "phantoms": partial(phantoms, of_all_kinds),
+    "instrument": partial(phantoms, of_one_instrument),
+    "two-photon": two_photon,
+}
+
+
 def row(image: str, label: str, group: str, size: tuple[float, ...]) -> dict[str, str]:
     """Return a row of DATASET.csv."""
     return dict(zip(COLUMNS, (image, label, group, ",".join(f"{part:g}" for part in size)), strict=True))
@@ -110,7 +146,7 @@ def data_set(kind: str, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "dataset.csv"
     if not path.exists():
-        rows = list({"phantoms": phantoms, "two-photon": two_photon}[kind](folder))
+        rows = list(KINDS[kind](folder))
         with path.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, COLUMNS)
             writer.writeheader()
@@ -125,10 +161,10 @@ def command(options: argparse.Namespace, data: Path) -> list[str]:
     words += ["--seeds", str(options.seeds or seeds), "--methods", options.methods or methods]
     words += ["--preset", "quick" if options.reduced else "evidence", "--processes", str(options.processes)]
     settings = [*(REDUCED if options.reduced else FULL)]
-    if options.data == "phantoms":
-        words += ["--labelled", str(LABELLED)]
-    else:
+    if options.data == "two-photon":
         settings += FLAT
+    else:
+        words += ["--labelled", str(options.labelled)]
     for key, value in settings:
         words += ["--set", f"{key}={value}"]
     return [*words, *options.more]
@@ -140,7 +176,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--data", choices=("phantoms", "two-photon"), default="phantoms")
+    parser.add_argument("--data", choices=(*KINDS,), default="phantoms")
+    parser.add_argument("--labelled", type=int, default=LABELLED, help="of the phantoms to learn from")
     parser.add_argument("--reduced", action="store_true", help="few methods, one seed, few steps")
     parser.add_argument("--methods", help="with commas between them")
     parser.add_argument("--seeds", type=int)
