@@ -6,14 +6,14 @@
 
 The phantoms are 40 volumes of 96^3 voxels in 5 groups, of all kinds, or with --data instrument capillary beds
 under one microscope; of those to learn from 6 have labels (--labelled) and the rest count as unlabelled: what
-more labels are worth is what the best pseudo-labels could be. The two-photon volumes are 7 in 5 groups, one of
-which is held out at a time; the images of those to learn from are the unlabelled data too. Nothing of a
+more labels are worth is what the best pseudo-labels could be. The two-photon volumes are 7 in 5 groups, one
+of which is held out at a time; the images of those to learn from are the unlabelled data too. Nothing of a
 held-out group is seen by any stage.
 
 It makes the data set in DIR/data, then runs `vesselkd crossval` into DIR/compared; run again, it goes on, and
-several may run at a time. --processes N shares the work on one machine. Words behind -- go to crossval, such as
-`-- --set distill.steps=2000`, or `-- --teacher teacher-small --student auto` to begin with the bundled
-networks.
+several may run at a time. --processes N shares the work on one machine. Words behind -- go to crossval, for
+example `-- --set distill.steps=2000`, or to begin with the bundled networks
+`-- --teacher teacher-small --student auto`.
 """
 
 from __future__ import annotations
