@@ -9,14 +9,7 @@ from pathlib import Path
 from napari_vesselkd.checkpoints import Checkpoint
 from napari_vesselkd.distillation import METHODS
 from napari_vesselkd.errors import CheckpointError, CheckpointNotFoundError, InvalidInputError
-from napari_vesselkd.learning.turn import (
-    check_voxel_size,
-    is_project,
-    kept_copy,
-    registry_of,
-    voxel_size_of,
-)
-from napari_vesselkd.project import Project
+from napari_vesselkd.learning.turn import choose_student, is_project, kept_copy, registry_of
 from napari_vesselkd.training.bundled import RECIPES
 from napari_vesselkd.training.distill import DistillConfig
 from napari_vesselkd.training.finetune import recipe_of
@@ -86,18 +79,8 @@ def student_in_use(source: str | Path, run: Path, preset: Preset) -> Checkpoint 
     """Return the run's copy of the student to begin with: the one in use, where the preset says so."""
     if not preset.from_current or preset.distill.student != "auto":
         return None
-    registry, size = registry_of(source), voxel_size_of(source)
-
-    def in_use() -> Checkpoint:
-        name = "auto"
-        if is_project(source):
-            with Project.open(source, write=False) as project:
-                name = project.current
-        return registry.choose(size) if name == "auto" else registry.get(name)
-
     with suppress(CheckpointError, CheckpointNotFoundError, InvalidInputError):
-        found = kept_copy(run / "start.safetensors", in_use)
-        check_voxel_size(found.card, size)
+        found = kept_copy(run / "start.safetensors", lambda: choose_student(source, "auto"))
         recipe_of(found.card)
         return found
     return None

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from napari_vesselkd.checkpoints import Checkpoint, CheckpointRegistry
+from napari_vesselkd.checkpoints import Checkpoint
 from napari_vesselkd.errors import CheckpointError, InvalidInputError
 from napari_vesselkd.learning.cells import CrossvalConfig
 from napari_vesselkd.learning.choosing import choose_teacher, network_of
-from napari_vesselkd.learning.turn import check_voxel_size, kept_copy, voxel_size_of
+from napari_vesselkd.learning.turn import choose_student, kept_copy
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Starts:
         Raises
         ------
         InvalidInputError
-            If the two were trained with different windows.
+            If the two were trained with different windows, or the student has none of the bundled networks.
         """
         found = [one for one in (self.teacher, self.student) if one is not None]
         uppers = {float(one.card.intensity["upper"]) for one in found}
@@ -60,9 +60,9 @@ def starts_of(source: Path, config: CrossvalConfig, folder: Path | None = None) 
     Raises
     ------
     CheckpointNotFoundError, CheckpointError
-        If there is none of that name, or it is no teacher.
+        If there is none of that name, or it is of the wrong kind.
     InvalidInputError
-        If the student is made for other voxels, or has none of the bundled networks.
+        If the student is made for other voxels.
     """
     teacher = student = None
     if config.teacher is not None:
@@ -74,17 +74,13 @@ def starts_of(source: Path, config: CrossvalConfig, folder: Path | None = None) 
 
 
 def _student(source: Path, name: str) -> Checkpoint:
-    size = voxel_size_of(source)
-    registry = CheckpointRegistry()
-    found = registry.choose(size) if name == "auto" else registry.get(name)
+    found = choose_student(source, name)
     if found.card.architecture != "student":
         raise CheckpointError(
             "This checkpoint is not a student",
             value=f"{found.card.name}, a {found.card.architecture}",
             remedy="Give --student another one; `vesselkd checkpoints list` shows them",
         )
-    check_voxel_size(found.card, size)
-    network_of(found)
     return found
 
 

@@ -59,7 +59,7 @@ def learn(
     run, config = Path(run), config or FinetuneConfig()
     with output_errors(run):
         run.mkdir(parents=True, exist_ok=True)
-        start = kept_copy(run / f"{PARENT}.safetensors", lambda: _chosen(source, parent))
+        start = kept_copy(run / f"{PARENT}.safetensors", lambda: choose_student(source, parent))
         group, learn_from = config.held_out_group, config.learn_from
         yield from copy_dataset(source, run / "data", start, held_out_group=group, learn_from=learn_from)
         dataset = Dataset.read(run / "data")
@@ -84,7 +84,7 @@ def check(
         If the project has a checkpoint of the name that the new one would get.
     """
     config = config or FinetuneConfig()
-    recipe_of(_chosen(source, parent).card)
+    recipe_of(choose_student(source, parent).card)
     checked_device(config.device)
     check_source(source, held_out_group=config.held_out_group, learn_from=config.learn_from)
     check_free_name(source, config.name or name_of(source, Path(run)))
@@ -147,8 +147,8 @@ def kept_copy(copy: Path, chosen: Callable[[], Checkpoint]) -> Checkpoint:
     return registry.get(str(copy))
 
 
-def _chosen(source: str | Path, parent: str) -> Checkpoint:
-    """Return the checkpoint to start from; InvalidInputError where it is made for other voxels."""
+def choose_student(source: str | Path, parent: str) -> Checkpoint:
+    """Return the student to start from, for "auto" the one in use; InvalidInputError for other voxels."""
     if not is_project(source):
         read_rows(Path(source))  # without a label there is nothing to learn from, whatever the images are
     registry, size, name = registry_of(source), voxel_size_of(source), parent

@@ -18,7 +18,6 @@ from napari_vesselkd.errors import CorruptSourceError, InvalidInputError, Output
 from napari_vesselkd.geometry import Region, as_shape
 from napari_vesselkd.labels import BlockEdit, LabelStore, RunRecord
 from napari_vesselkd.labels.edits import SHEET, begin_again, changed_box
-from napari_vesselkd.labels.ledger import user_name
 from napari_vesselkd.labels.sparse import CHUNK
 from napari_vesselkd.project import opening
 from napari_vesselkd.project.beneath import Beneath
@@ -72,7 +71,7 @@ class Corrected(Held):
     @property
     def reviewer(self) -> str:
         """The name under which strokes are kept: the one that was set here, else that of the account."""
-        return self._state.reviewer or user_name()
+        return self._state.who
 
     def set_reviewer(self, name: str) -> None:
         """Keep strokes under another name from now on; an empty one is that of the account.

@@ -22,7 +22,7 @@ from napari_vesselkd.errors import ProjectError, SourceNotFoundError
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.labels.edits import SHEET
 from napari_vesselkd.labels.journal import Journal, encoded
-from napari_vesselkd.labels.ledger import time_now, user_name
+from napari_vesselkd.labels.ledger import time_now
 from napari_vesselkd.labels.replaying import replay_records
 from napari_vesselkd.labels.sparse import SparseVoxels
 from napari_vesselkd.project.corrections import with_sheet
@@ -104,7 +104,7 @@ def write_export(folder: Folder, state: State, file: Path) -> int:
         **folder.identity,
         "name": folder.image.name,
         "made_with": f"napari-vesselkd {version('napari-vesselkd')}",
-        "who": state.reviewer or user_name(),
+        "who": state.who,
         "at": time_now(),
         "left_out": left_out,
     }

@@ -13,6 +13,7 @@ from typing import Any
 
 from napari_vesselkd.geometry import Region, as_shape
 from napari_vesselkd.labels.edits import SHEET
+from napari_vesselkd.labels.ledger import user_name
 
 
 class BlockState(StrEnum):
@@ -156,7 +157,7 @@ class State:
         Boxes of the sheet that are not in the labels yet, with the box where corrections were withdrawn.
     promotions : list of Promotion
     reviewer : str
-        The name under which strokes are kept; empty for that of the account.
+        The name that was set for who works here; empty for that of the account.
     path, relative : str or None
         Where the image was found last, absolute and seen from the project.
     """
@@ -170,6 +171,11 @@ class State:
     reviewer: str = ""
     path: str | None = None
     relative: str | None = None
+
+    @property
+    def who(self) -> str:
+        """The name under which strokes are kept."""
+        return self.reviewer or user_name()
 
     @classmethod
     def folded(cls, events: Iterable[Mapping[str, Any]]) -> State:

@@ -291,17 +291,17 @@ class ToolDesk(QObject):
 
     def _nothing(self, tool: Tool, walk: Walk | None) -> None:
         """Say that there is nothing (more) to propose."""
+        if tool.kind is not Kind.LIST:
+            self._refuse(tool.nothing)
+            return
         rejected = self.hand.left_out[1] + (0 if walk is None else len(walk.rejected))
         if walk is not None and walk.found:
             accepted = f"{len(walk.applied)} accepted, {len(walk.rejected)} rejected"
             self.leave(f"{tool.title}: all {len(walk.found)} are decided, {accepted}.")
-        elif tool.kind is Kind.LIST:
-            self.leave(tool.nothing)
-        if tool.kind is Kind.LIST:
-            self.hand = replace(self.hand, left_out=(tool.name, rejected))
-            self.changed.emit()
         else:
-            self._refuse(tool.nothing)
+            self.leave(tool.nothing)
+        self.hand = replace(self.hand, left_out=(tool.name, rejected))
+        self.changed.emit()
 
     def _failed(self, failure: Failure) -> None:
         said = f"{failure.headline} {failure.remedy}".strip() if failure.expected else ""

@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 
 from napari_vesselkd.plugin import keymap
 from napari_vesselkd.plugin.parts import NOTICE, PRIMARY, SECTION, ErrorPanel, Fact, scroll_to, set_quietly
+from napari_vesselkd.plugin.run_panel import paint_button
 from napari_vesselkd.plugin.segment_state import Button
 from napari_vesselkd.plugin.tools.catalogue import TOOLS, Option, Tool
 from napari_vesselkd.plugin.tools.icons import SIDE, picture
@@ -136,9 +137,7 @@ class ToolsPanel(QWidget):
             _paint_button(widget, state, shortcut)
         self.again.setVisible(picture_.again is not None)
         if picture_.again is not None:
-            self.again.setText(picture_.again.text)
-            self.again.setEnabled(picture_.again.enabled)
-            self.again.setToolTip(picture_.again.tooltip)
+            paint_button(self.again, picture_.again)
         self._paint_options(picture_, values)
         if picture_.proposal and picture_.proposal != self._shown:
             QTimer.singleShot(0, lambda: scroll_to(self.card))
