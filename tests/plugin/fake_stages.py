@@ -47,7 +47,7 @@ def task(run: Path):
     name = f"brain-{run.name}"
     yield StagesPreflight(ESTIMATED)
     yield Progress(1, 2, "blocks", 0.1)
-    yield from stage(run, "teach", TEACHER, ("Dice", "commitment"))
+    yield from stage(run, "teach", TEACHER, ("Dice", "codebook"))
     taught = made(run, f"{name}-teacher", architecture="teacher", normalisation="windows")
     yield StageFinished(
         "finetune-teacher", taught, f"{name}-teacher", "small", 3, 3.0, {"changed_codes": 0.12}

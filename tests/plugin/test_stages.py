@@ -53,8 +53,8 @@ def after(*events, state="running"):
     return fold(view, events)
 
 
-TEACHER = (ESTIMATED, step(50, 100, Dice=0.5, commitment=0.2))
-STUDENT = (*TEACHER, step(100, 100, Dice=0.4, commitment=0.1), TAUGHT)
+TEACHER = (ESTIMATED, step(50, 100, Dice=0.5, codebook=0.2))
+STUDENT = (*TEACHER, step(100, 100, Dice=0.4, codebook=0.1), TAUGHT)
 
 
 def where(job):
@@ -85,7 +85,7 @@ def test_each_stage_keeps_its_own_curves_terms_scores_and_picture():
     )
     teacher, student = job.stages
     assert teacher.losses == ((50, 0.7),)
-    assert dict(teacher.terms) == {"Dice": ((50, 0.5),), "commitment": ((50, 0.2),)}
+    assert dict(teacher.terms) == {"Dice": ((50, 0.5),), "codebook": ((50, 0.2),)}
     assert dict(student.terms) == {"Dice": ((10, 0.9),), "codes": ((10, 0.3),)}
     assert (teacher.picture, student.picture) == ("teach/held-out.png", "distill/held-out.png")
     assert (teacher.made, teacher.changed_codes) == ("brain-distill-001-teacher", 0.12)

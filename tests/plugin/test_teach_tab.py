@@ -101,7 +101,7 @@ def test_the_job_goes_through_its_stages_and_ends_at_the_gate(learner, project):
     learner.wait(lambda: len(learner.job.stage.losses) == 2)
     assert now(learner) == "teacher"
     assert "left over all stages" in learner.panel.bar_text.text()
-    assert [one.name for one in learner.panel.stage.loss.series] == ["loss", "Dice", "commitment"]
+    assert [one.name for one in learner.panel.stage.loss.series] == ["loss", "Dice", "codebook"]
     allow(run, TEACHER + 1)
     learner.wait(lambda: learner.job.answered == 1)
     assert now(learner) == "answers"
@@ -112,7 +112,7 @@ def test_the_job_goes_through_its_stages_and_ends_at_the_gate(learner, project):
     assert len(learner.panel.stage.loss.series) == 5
     students = learner.panel.stage.held_out.picture
     learner.click(learner.panel.stage.choice.button("Teacher"))
-    assert [one.name for one in learner.panel.stage.loss.series] == ["loss", "Dice", "commitment"]
+    assert [one.name for one in learner.panel.stage.loss.series] == ["loss", "Dice", "codebook"]
     assert learner.panel.stage.held_out.picture is not students
     assert "12% of the codes" in learner.panel.stage.codebook_fact.text()
     allow(run, END)

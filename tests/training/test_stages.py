@@ -114,8 +114,9 @@ def test_pretraining_goes_on_bit_by_bit(material, tmp_path):
     assert all(torch.equal(one[key], other[key]) for key in one)
 
 
-def test_fine_tuning_a_teacher_goes_on_bit_by_bit(material, pretrained, tmp_path):
-    config = saving_often(TEACH, 2)
+@pytest.mark.parametrize("codes", [{}, {"codes": "following", "skip_keep": 0.5}], ids=["frozen", "following"])
+def test_fine_tuning_a_teacher_goes_on_bit_by_bit(material, pretrained, tmp_path, codes):
+    config = saving_often(replace(TEACH, **codes), 2)
     one, other = stopped_and_resumed(
         lambda run: teach(material, pretrained[1], run, config), tmp_path, "teacher"
     )
@@ -148,6 +149,24 @@ def test_fine_tuning_keeps_the_codes_and_says_how_many_places_changed_theirs(pre
     assert not torch.equal(before.out.weight, after.out.weight)
     assert 0 <= taught[0][-1].facts["changed_codes"] <= 1
     assert any(isinstance(report, Validation) for report in taught[0])
+
+
+@pytest.mark.parametrize("start", ["pretrained", "taught"])
+def test_codes_follow_the_encoder_where_asked_and_stay_afterwards(material, start, request, tmp_path):
+    parent = request.getfixturevalue(start)[1]
+    reports = list(teach(material, parent, tmp_path, replace(TEACH, codes="following")))
+    after = CheckpointRegistry().get(tmp_path / "checkpoints" / "teacher").load()
+    assert not torch.equal(parent.load().quantiser.table(), after.quantiser.table())
+    assert bool(after.quantiser.is_frozen)
+    assert reports[-1].facts["changed_codes"] > 0.3
+    assert not [report for report in reports if "of the codes changed" in getattr(report, "text", "")]
+
+
+def test_settings_of_the_codes_that_cannot_be_are_refused():
+    with pytest.raises(InvalidInputError, match=r"moving.*frozen, following"):
+        TeachConfig(codes="moving")
+    with pytest.raises(InvalidInputError, match=r"1\.5.*0\.\.1"):
+        TeachConfig(skip_keep=1.5)
 
 
 def test_distilling_leaves_the_teacher_as_it_is_and_exports_the_student_alone(material, taught, tmp_path):

@@ -39,6 +39,11 @@ class Change:
         """Return the change from `old` to `new`, both of the shape of `box`."""
         return cls(box, packed(old), packed(new))
 
+    @property
+    def differs(self) -> npt.NDArray[np.bool_]:
+        """Which voxels of the box, (z, y, x), it changes."""
+        return np.not_equal(unpacked(self.old, self.box.shape), unpacked(self.new, self.box.shape))
+
     def apply(self, voxels: Voxels | SparseVoxels) -> None:
         voxels[self.box.slices] = unpacked(self.new, self.box.shape)
 

@@ -10,10 +10,11 @@ also hold 3, erased.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import numpy.typing as npt
 
 from napari_vesselkd.errors import InvalidInputError
@@ -138,6 +139,17 @@ class BlockEdit:
         voxels = self._state.voxels
         with self._ledger.turn:
             return list(voxels.painted()) if isinstance(voxels, SparseVoxels) else []
+
+    def changed_by(self, steps: Collection[int], box: Region) -> npt.NDArray[np.bool_]:
+        """Return where steps that are not undone changed something in a box of the block, (z, y, x)."""
+        found = np.zeros(box.shape, bool)
+        with self._ledger.turn:
+            for change in (one for step in self._state.done if step.number in steps for one in step.changes):
+                common = box.intersection(change.box)
+                if common is not None:
+                    place = common.relative_to(change.box.start).slices
+                    found[common.relative_to(box.start).slices] |= change.differs[place]
+        return found
 
     def who(self) -> dict[str, int]:
         """Return the number of strokes of each user; "" are those of a journal that did not say."""

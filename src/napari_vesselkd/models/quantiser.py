@@ -126,11 +126,11 @@ class Quantiser(nn.Module):
         """Root mean square of all codes, a scalar: divided by it, codes of any kind are of one size."""
         return self.table().detach().float().pow(2).mean().sqrt().clamp_min(1e-6)
 
-    def freeze(self) -> None:
-        """Keep the codes from now on."""
-        self.is_frozen.fill_(True)
+    def freeze(self, frozen: bool = True) -> None:
+        """Keep the codes from now on, or let them be learned again."""
+        self.is_frozen.fill_(frozen)
         for parameter in self.code_parameters():
-            parameter.requires_grad_(False)
+            parameter.requires_grad_(not frozen)
 
     def table(self) -> Tensor:
         """Return all codes (N, W)."""

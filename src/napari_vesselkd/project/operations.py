@@ -265,6 +265,19 @@ class Operations(Ledger):
         several = [one for one in self._of_seq.values() if one.wanted(self.last) is not None]
         return sorted(several, key=lambda one: -one.seq)
 
+    def sheet_steps_since(self, number: int) -> set[int]:
+        """Return the steps of the sheet that are newer than the last one of a block."""
+        found: set[int] = set()
+        with self.turn:
+            position = 1
+            while position <= len(self._done) or self._recall():
+                steps = self._done[-position].steps
+                if number in steps:
+                    break
+                found.update({steps[SHEET]} if SHEET in steps else ())
+                position += 1
+        return found
+
     def latest(self, number: int) -> bool:
         newest = self.next_undo
         return newest is not None and number in newest.steps

@@ -113,6 +113,8 @@ class Review(Corrected):
     def edit_block(self, number: int) -> BlockEdit:
         """Return a block as it was left, with its undo and redo; an accepted or skipped one is open again.
 
+        What was painted and erased over it with no block open, since it was left, is one more stroke of it.
+
         Where its journal has lost its beginning, the block is begun again and its strokes are repeated; the
         edit's `notice` says so.
 
@@ -130,8 +132,7 @@ class Review(Corrected):
             except ProjectError as error:
                 edit = self._begin(entry.block)
                 edit.notice = f"Block {number} is begun again from what was accepted and segmented. {error}"
-            if entry.block.state is BlockState.ACCEPTED:
-                self._take_sheet(edit)
+            self._take_sheet(edit, entry)
             if entry.block.state is not BlockState.OPEN:
                 self._set_state(entry, BlockState.OPEN)
             return edit
@@ -274,11 +275,16 @@ class Review(Corrected):
         self._edits[number] = edit
         return edit
 
-    def _take_sheet(self, edit: BlockEdit) -> None:
-        """Let an accepted block that is opened again have what was painted and erased over it since."""
+    def _take_sheet(self, edit: BlockEdit, entry: Entry) -> None:
+        """Let a block that is opened again have what was painted and erased over it since."""
         sheet = self._sheet_read(edit.region) if edit.axis is None else None
-        if sheet is not None and sheet.any():
-            edit.record(with_sheet(edit.voxels, sheet), tool="painted anywhere")
+        if sheet is None or not sheet.any():
+            return
+        touched = edit.can_undo or edit.can_redo
+        if touched and entry.block.state is not BlockState.ACCEPTED:  # else nothing on the sheet is older
+            newer = self._operations.sheet_steps_since(edit.number)
+            sheet[~self.edit_anywhere().changed_by(newer, edit.region)] = 0
+        edit.record(with_sheet(edit.voxels, sheet), tool="painted anywhere")
 
     def _start(self, region: Region) -> Voxels:
         """Return the voxels that a block begins from."""

@@ -1,4 +1,7 @@
-"""Stage B of VpbSD: the pretrained teacher learns to segment from a few labels (eq. 7); its codes stay."""
+"""Stage B of VpbSD: the pretrained teacher learns to segment from a few labels (eq. 7).
+
+As published its codes stay. They can also follow the encoder, which then may change as much as it needs.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import torch
 from torch import Tensor
 
 from napari_vesselkd.checkpoints import Checkpoint, CheckpointCard, load_checkpoint, save_checkpoint
-from napari_vesselkd.errors import CheckpointError
+from napari_vesselkd.errors import CheckpointError, InvalidInputError
 from napari_vesselkd.models import ranks
 from napari_vesselkd.models.devices import checked_device
 from napari_vesselkd.models.teacher import Teacher
@@ -30,6 +33,7 @@ from napari_vesselkd.training.timing import timed
 from napari_vesselkd.training.validation import probability, watched
 
 LOOKED_AT = 16  # patches, to see which codes changed
+CODES = ("frozen", "following")
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,13 @@ class TeachConfig:
     decoder_rate : float, optional
         That of what lies behind the codebook, `learning_rate` by default. With few steps a higher one lets
         the teacher learn to segment while a low `learning_rate` keeps the codes where they are.
+    codes : {"frozen", "following"}
+        Whether the codes stay, or go on being learned as in pretraining; codes that stay are left behind by
+        an encoder that changes much.
+    skip_keep : float
+        Probability that a skip connection is kept. Below 1 the decoder goes on needing its codes.
     alpha : float
-        Weight of the commitment to the codes, which are frozen.
+        Weight of the codebook's terms (eq. 4); of frozen codes that is the commitment alone.
     cross_entropy, skeleton_recall : float
         Weights beside Dice, see `LossConfig`; 0 in the paper.
     augment : AugmentConfig
@@ -73,6 +82,8 @@ class TeachConfig:
     learning_rate: float = 1e-5
     head_rate: float = 1e-3
     decoder_rate: float | None = None
+    codes: str = "frozen"
+    skip_keep: float = 1.0
     alpha: float = 0.1
     cross_entropy: float = 0.0
     skeleton_recall: float = 0.0
@@ -91,6 +102,10 @@ class TeachConfig:
         if self.decoder_rate is not None:
             check_rate(self.decoder_rate)
         check_name(self.name)
+        if self.codes not in CODES:
+            raise InvalidInputError("Codes cannot be this", value=self.codes, limit=", ".join(CODES))
+        if not 0 <= self.skip_keep <= 1:
+            raise InvalidInputError("skip_keep is out of range", value=self.skip_keep, limit="0..1")
 
     def fit_config(self, behind_codes: Sequence[str] = ()) -> FitConfig:
         """Return the loop's settings; `behind_codes` says which parameters `decoder_rate` is for."""
@@ -151,7 +166,7 @@ def teach(material: Material, parent: Checkpoint, run: Path, config: TeachConfig
             teacher, changed = yield from _train(material, parent, run, config)
         if not ranks.is_first():
             return
-        if changed > 0.3:
+        if changed > 0.3 and config.codes == "frozen":
             yield Notice(
                 f"{changed:.0%} of the codes changed while the teacher learned to segment; "
                 "a smaller learning rate keeps more of the patterns"
@@ -166,7 +181,7 @@ def _train(
 ) -> Generator[Report, None, tuple[Teacher, float]]:
     device = checked_device(config.device)
     teacher: Any = parent.load().to(device).requires_grad_(True)
-    teacher.quantiser.freeze()
+    teacher.quantiser.freeze(config.codes == "frozen")
     stream = Stream(material.labelled, (teacher.config.patch,) * 3)
     batches = StreamPatches(stream, config.batch, config.augment, config.seed)
     looked_at = [batches(-1 - n).image.to(device) for n in range(-(-LOOKED_AT // config.batch))]
@@ -174,8 +189,8 @@ def _train(
     weights = LossConfig(cross_entropy=config.cross_entropy, skeleton_recall=config.skeleton_recall)
 
     def terms_of(net: Teacher, batch: Batch, _step: int) -> dict[str, Tensor]:
-        view = net.view(batch.image)
-        return {**segmentation_terms(view.logits, batch, weights), "commitment": config.alpha * view.loss}
+        view = net.view(batch.image, skip_keep=config.skip_keep)
+        return {**segmentation_terms(view.logits, batch, weights), "codebook": config.alpha * view.loss}
 
     settings = config.fit_config(teacher.behind_codes)
     reports = fit(teacher, batches, terms_of, settings, run / "state.safetensors")
@@ -183,6 +198,7 @@ def _train(
     yield from watched(
         reports, lambda crop: probability(teacher, crop.scaled()), crops, run, config.validate_every
     )
+    teacher.quantiser.freeze()
     return teacher, float(np.mean(before != _codes(teacher, looked_at)))
 
 
