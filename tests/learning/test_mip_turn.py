@@ -53,7 +53,7 @@ def test_from_projections_alone(path, phantom, tmp_path):
     accept_mip(path, phantom, SIDE, 1)
     data, card, _ = learned(path, tmp_path / "run-001")
     assert (len(data.training), len(data.mips)) == (0, 2)
-    assert card.lineage["training_mips"] == 2 and card.lineage["training_blocks"] == 0
+    assert card.lineage["learned_from"] == {"painted projection": 2}
     assert "2 painted projections" in card.description
     (volume,) = data.statistics
     assert 0 < card.volumes[volume]["threshold"] < 1

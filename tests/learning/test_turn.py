@@ -53,6 +53,19 @@ def weights(run):
     return found.read_bytes()
 
 
+def test_a_card_counts_painted_places_apart_from_blocks(project_path, phantom, tmp_path):
+    accept(project_path, phantom, BLOCKS[:1])
+    place = Region((2, 70, 70), (6, 80, 80))
+    with Project.open(project_path) as project:
+        project.lay(place, np.full(place.shape, 1), np.ones(place.shape, bool), "brush", 1)
+        project.flush()
+    found = reports(project_path, tmp_path / "run")
+    finished = next(one for one in found if isinstance(one, FinetuneFinished))
+    card = CheckpointRegistry().get(finished.checkpoint).card
+    assert card.lineage["learned_from"] == {"corrected block": 1, "painted place": 1}
+    assert card.description == "student-coarse-z, fine-tuned on 1 corrected block and 1 painted place"
+
+
 def test_a_turn_ends_with_a_checkpoint_in_the_project_and_a_judgement(project_path, phantom, tmp_path):
     accept(project_path, phantom, BLOCKS)
     run = project_path / "runs" / "finetune-001"
@@ -68,7 +81,8 @@ def test_a_turn_ends_with_a_checkpoint_in_the_project_and_a_judgement(project_pa
     with Project.open(project_path) as project:
         assert judgement.worst.number in {block.number for block in project.held_out_blocks}
         card = project.registry.get("brain-001").card
-        assert card.lineage["training_blocks"] == 2 and card.lineage["parent"] == "student-coarse-z"
+        assert card.lineage["learned_from"] == {"corrected block": 2}
+        assert card.lineage["parent"] == "student-coarse-z"
         assert list(card.volumes) == [project.image.signature]
         project.promote("brain-001")
         *_, segmented = segment_project(project, SegmentConfig(region=BLOCKS[0]))

@@ -116,7 +116,7 @@ def add_checkpoint(run: Path, name: str, **changes: str) -> Path:
     folder = run.parent.parent / "checkpoints"
     folder.mkdir(exist_ok=True)
     card = json.loads(other.path.with_suffix(".json").read_text())
-    card |= {"name": name, "lineage": {"parent": "student-coarse-z", "training_blocks": 2}}
+    card |= {"name": name, "lineage": {"parent": "student-coarse-z", "learned_from": {"corrected block": 2}}}
     card |= changes
     (folder / f"{name}.json").write_text(json.dumps(card))
     return Path(shutil.copy(other.path, folder / f"{name}.safetensors"))

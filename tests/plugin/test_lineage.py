@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from napari_vesselkd.checkpoints import CheckpointCard, CheckpointRegistry
-from napari_vesselkd.plugin.lineage import describe, entries, read_entries, training_blocks
+from napari_vesselkd.plugin.lineage import describe, entries, learned_from, read_entries
 
 
 def card(name, created, **lineage):
@@ -25,7 +25,7 @@ def test_before_any_promotion_the_one_of_the_package_is_current():
 
 
 def test_a_line_names_parent_blocks_score_and_date():
-    made = card("b", "2026-11-21T08:12:00", parent="student-isotropic", training_blocks=[1, 3, 4])
+    made = card("b", "2026-11-21T08:12:00", parent="student-isotropic", learned_from={"corrected block": 3})
     text = describe(made, {"cldice": [0.85, 0.881]})
     assert text == "from student-isotropic · 3 blocks\nclDice 0.881 · 21 Nov 08:12"
 
@@ -35,23 +35,24 @@ def test_a_card_that_says_little_gives_a_short_line():
 
 
 @pytest.mark.parametrize(
-    ("lineage", "count"),
+    ("lineage", "text"),
     [
-        ({}, None),
-        ({"training_blocks": 1}, 1),
-        ({"blocks": ["a", "b"]}, 2),
-        ({"training_blocks": 2, "blocks": [{"name": "block 0"}, {"name": "block 2"}]}, 1),
+        ({}, ""),
+        ({"learned_from": 3}, ""),
+        ({"learned_from": {"corrected block": 1}}, "1 block"),
+        ({"learned_from": {"corrected block": 5, "painted place": 2}}, "5 blocks, 2 places"),
+        ({"learned_from": {"painted projection": 1, "labelled volume": 3}}, "1 projection, 3 volumes"),
     ],
 )
-def test_training_blocks_are_counted(lineage, count):
-    assert training_blocks(lineage) == count
+def test_what_it_learned_from_is_counted(lineage, text):
+    assert learned_from(lineage) == text
 
 
 def test_the_cards_of_a_project_are_read_from_its_folder(tmp_path):
     good = CheckpointRegistry().choose((5, 1, 1))
     shutil.copy(good.path, tmp_path / "mine.safetensors")
     values = json.loads(good.path.with_suffix(".json").read_text())
-    values |= {"name": "mine", "lineage": {"parent": good.card.name, "training_blocks": 2}}
+    values |= {"name": "mine", "lineage": {"parent": good.card.name, "learned_from": {"corrected block": 2}}}
     (tmp_path / "mine.json").write_text(json.dumps(values))
     found = read_entries(tmp_path, "mine", {}, (5.0, 1.0, 1.0))
     assert [one.name for one in found] == ["mine", "auto"]

@@ -89,28 +89,21 @@ def describe(card: "CheckpointCard", scores: Mapping[str, Any]) -> str:
     """Return ``from student-isotropic · 5 blocks`` and, on the next line, ``clDice 0.872 · 21 Nov 08:12``."""
     lineage = card.lineage
     parent, teacher = lineage.get("parent"), lineage.get("teacher")
-    count = training_blocks(lineage)
     origin = (
         "teacher" if card.architecture == TEACHER else "",
         f"taught by {_name(teacher)}" if teacher else f"from {_name(parent)}" if parent else "",
-        f"{count} block{'s' if count != 1 else ''}" if count is not None else "",
+        learned_from(lineage),
     )
     result = (f"clDice {scores['cldice'][1]:.3f}" if "cldice" in scores else "", _date(card.created))
     lines = (" · ".join(filter(None, parts)) for parts in (origin, result))
     return "\n".join(filter(None, lines))
 
 
-def training_blocks(lineage: Mapping[str, Any]) -> int | None:
-    """Return how many blocks a checkpoint learned from, or None where its card does not say.
-
-    Pieces of what was painted anywhere are listed as block 0; they are no blocks.
-    """
-    listed = lineage.get("blocks", ())
-    pieces = sum(isinstance(one, Mapping) and one.get("name") == "block 0" for one in listed)
-    found = lineage.get("training_blocks", lineage.get("blocks"))
-    if isinstance(found, (list, tuple)):
-        return int(len(found) - pieces)
-    return int(found - pieces) if isinstance(found, (int, float)) else None
+def learned_from(lineage: Mapping[str, Any]) -> str:
+    """Return what a checkpoint learned from, ``5 blocks, 2 places``; "" where its card does not say."""
+    counts = lineage.get("learned_from")
+    found = counts.items() if isinstance(counts, Mapping) else ()
+    return ", ".join(f"{n} {str(kind).rpartition(' ')[2]}{'s' if n != 1 else ''}" for kind, n in found)
 
 
 def _name(parent: Any) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -23,6 +24,7 @@ from napari_vesselkd.checkpoints import Checkpoint
 from napari_vesselkd.checkpoints.calibration import calibrate
 from napari_vesselkd.errors import InvalidInputError, SourceNotFoundError
 from napari_vesselkd.geometry import Region, Shape, VoxelSize, as_shape, parse_voxel_size
+from napari_vesselkd.labels.edits import SHEET
 from napari_vesselkd.models import statistics_of
 from napari_vesselkd.project import Project, ReviewBlock
 from napari_vesselkd.reports import Progress, Report
@@ -78,6 +80,22 @@ class Dataset:
     def mip_files(self) -> list[Path]:
         """Return the pieces of painted projections to train on."""
         return [self.folder / name for name in self.mips]
+
+    @property
+    def learned_from(self) -> dict[str, int]:
+        """How many corrected blocks, painted places and projections, and labelled volumes there are."""
+        found: dict[str, set[str]] = {}
+        for number, block in enumerate(one for one in self.blocks if not one["held_out"]):
+            name = str(block["name"])
+            if "axis" in block:
+                kind, name = "painted projection", " ".join(name.split(" ")[:2])
+            elif name == f"block {SHEET}":
+                kind, name = "painted place", str(number)
+            else:
+                kind = "corrected block" if re.fullmatch(r"block \d+", name) else "labelled volume"
+                name = name if kind == "corrected block" else name.rpartition(" ")[0]
+            found.setdefault(kind, set()).add(name)
+        return {kind: len(names) for kind, names in found.items()}
 
     @classmethod
     def read(cls, folder: Path) -> Dataset | None:

@@ -321,8 +321,8 @@ def _card(dataset: Dataset, parent: Checkpoint, model: nn.Module) -> CheckpointC
         if mine:
             threshold = choose_threshold([crops[n] for n in mine], [found[n] for n in mine])
             volumes[signature] = {"statistics": statistics, "threshold": threshold}
-    counts = ((len(dataset.training), "corrected block"), (len(dataset.mips), "painted projection"))
-    learned = " and ".join(f"{n} {what}{'s' if n != 1 else ''}" for n, what in counts if n)
+    counts = dataset.learned_from.items()
+    learned = " and ".join(f"{n} {kind}{'s' if n != 1 else ''}" for kind, n in counts)
     return replace(
         parent.card,
         description=f"{parent.card.name}, fine-tuned on {learned}",
@@ -340,8 +340,7 @@ def _lineage(
         "parent_sha256": parent.card.sha256,
         "source": dataset.source,
         "blocks": list(dataset.blocks),
-        "training_blocks": len(dataset.training),
-        "training_mips": len({block["name"].split(" ")[1] for block in dataset.blocks if "axis" in block}),
+        "learned_from": dataset.learned_from,
         "held_out_blocks": len(dataset.held_out),
         "config": json.loads(json.dumps(asdict(config))),
         "seconds": round(seconds_of(run), 1),

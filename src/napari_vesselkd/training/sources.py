@@ -119,7 +119,7 @@ def material_of_project(path: Path, crops: Dataset, *, upper: float) -> Iterator
             (Source(image.name, image, window),),
             tuple(read_crop(file) for file in crops.files(held_out=True)),
             image.voxel_size_um,
-            {"source": crops.source, "blocks": list(crops.blocks)},
+            {"source": crops.source, "blocks": list(crops.blocks), "learned_from": crops.learned_from},
         )
 
 
