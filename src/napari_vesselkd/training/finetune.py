@@ -319,7 +319,8 @@ def _card(dataset: Dataset, parent: Checkpoint, model: nn.Module) -> CheckpointC
     for signature, statistics in dataset.statistics.items():
         mine = [index for index, crop in enumerate(crops) if crop.volume == signature]
         if mine:
-            threshold = choose_threshold([crops[n] for n in mine], [found[n] for n in mine])
+            before = parent.card.threshold_on(partial(str, signature))
+            threshold = choose_threshold([crops[n] for n in mine], [found[n] for n in mine], before)
             volumes[signature] = {"statistics": statistics, "threshold": threshold}
     counts = dataset.learned_from.items()
     learned = " and ".join(f"{n} {kind}{'s' if n != 1 else ''}" for kind, n in counts)

@@ -120,8 +120,13 @@ def cldice_of(counts: Sequence[float] | npt.NDArray[np.float64]) -> float:
     return 2 * precision * recall / max(precision + recall, 1e-9)
 
 
-def choose_threshold(crops: Sequence[Crop], found: Sequence[Floats]) -> float:
-    """Return the threshold with the highest sum of Dice and clDice on `crops`."""
+def choose_threshold(crops: Sequence[Crop], found: Sequence[Floats], before: float) -> float:
+    """Return the threshold with the highest sum of Dice and clDice on `crops`.
+
+    Without a vessel in their labels no threshold is better than the one `before`.
+    """
+    if not any(crop.truth.any() for crop in crops):
+        return before
     best = [
         (sum(scores(crops, [p >= threshold for p in found])), -abs(threshold - 0.5), threshold)
         for threshold in THRESHOLDS
