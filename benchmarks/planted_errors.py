@@ -52,18 +52,21 @@ class Planted:
         return [error for error in self.errors if error.kind == kind]
 
 
-def planted(seed, *, gaps=12, spurs=8, pieces=8, merged=4, shape=SHAPE, **fields):
-    """Return a phantom with at most so many errors of each kind."""
+def planted(seed, *, shape=SHAPE, **fields):
+    """Return a phantom with errors of each kind."""
     phantom = make_phantom(PhantomConfig(shape=shape, seed=seed, **fields))
-    rng = np.random.default_rng([seed, 6])
     found = Planted(phantom, phantom.image.astype(np.float32), phantom.label > 0)
-    lines = Lines(phantom)
+    plant(found, Lines(phantom), np.random.default_rng([seed, 6]))
+    return found
+
+
+def plant(found, lines, rng, *, gaps=12, spurs=8, pieces=8, merged=4):
+    """Plant at most so many errors of each kind."""
     if len(lines.places):
         plant_merged(found, lines, merged, rng)
         plant_gaps(found, lines, gaps, rng)
         plant_spurs(found, lines, spurs, rng)
     plant_pieces(found, pieces, rng)
-    return found
 
 
 class Lines:

@@ -15,7 +15,9 @@ def crop(truth):
     return Crop("block", label, label, (0.0, 1.0), "volume", (1.0, 1.0, 1.0))
 
 
-@pytest.mark.parametrize(("inside", "halo", "low", "high"), [(0.9, 0.42, 0.42, 0.9), (0.25, 0.12, 0.12, 0.25)])
+@pytest.mark.parametrize(
+    ("inside", "halo", "low", "high"), [(0.9, 0.42, 0.42, 0.9), (0.25, 0.12, 0.12, 0.25)]
+)
 def test_it_lies_between_what_is_vessel_and_what_is_not(inside, halo, low, high):
     found = np.zeros(VESSEL.shape, np.float32)
     found[2:9, :, 8:15], found[VESSEL] = halo, inside
