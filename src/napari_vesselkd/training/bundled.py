@@ -154,11 +154,8 @@ def phantom_config(recipe: Recipe, seed: int) -> PhantomConfig:
     return PhantomConfig(shape=recipe.phantom_shape, seed=seed, voxel_size_um=size)
 
 
-def describe(model: Student, recipe: Recipe, depth: int = 0) -> CheckpointCard:
-    """Return the card of a trained model: its halo, and its scores on phantoms it has not seen.
-
-    `depth` is its `statistics_depth`.
-    """
+def describe(model: Student, recipe: Recipe) -> CheckpointCard:
+    """Return the card of a trained model: its halo, and its scores on phantoms it has not seen."""
     low, high = recipe.trained
     return CheckpointCard(
         name=recipe.name,
@@ -174,9 +171,8 @@ def describe(model: Student, recipe: Recipe, depth: int = 0) -> CheckpointCard:
         calibration={"threshold": recipe.threshold, "temperature": 1.0},
         halo=exact_reach(StreamingStudent(model).strides),
         normalisation="volume",
-        statistics_depth=depth,
         metrics={
-            "held_out_phantoms": held_out_scores(model, recipe, depth),
+            "held_out_phantoms": held_out_scores(model, recipe),
             "label_reach": label_reach(model, recipe),
         },
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -184,7 +180,7 @@ def describe(model: Student, recipe: Recipe, depth: int = 0) -> CheckpointCard:
 
 
 @torch.no_grad()
-def held_out_scores(model: Student, recipe: Recipe, depth: int = 0) -> dict[str, Any]:
+def held_out_scores(model: Student, recipe: Recipe) -> dict[str, Any]:
     """Return mean Dice and clDice on phantoms that were not trained on, calibrated as inference does it."""
     scores, trained = [], statistics_of(model)
     for number in range(recipe.held_out):
@@ -192,7 +188,7 @@ def held_out_scores(model: Student, recipe: Recipe, depth: int = 0) -> dict[str,
         size = phantom.voxel_size_um
         volume = volume_from_arrays([phantom.image], voxel_size_um=size, name=f"phantom {number}")
         window = _window(phantom.image, recipe.upper)
-        calibrate(model, volume, window, stride=as_shape(model.total_stride), padding="reflect", depth=depth)
+        calibrate(model, volume, window, stride=as_shape(model.total_stride), padding="reflect")
         probability = _probability(model, window.apply(phantom.image))
         scores.append(evaluate(probability >= recipe.threshold, phantom.label > 0))
     set_statistics(model, trained)

@@ -275,8 +275,7 @@ def _measure(volume: Volume, writer: _Writer, parent: Feeding) -> tuple[float, f
         known = card.volumes.get(signature, {}).get("statistics")
         if known is None:
             model: Any = parent.load()
-            stride, depth = as_shape(model.total_stride), card.statistics_depth
-            calibrate(model, volume, window, stride=stride, padding=card.padding, depth=depth)
+            calibrate(model, volume, window, stride=as_shape(model.total_stride), padding=card.padding)
             known = statistics_of(model)
         writer.statistics[signature] = known
     return window.low, window.high
