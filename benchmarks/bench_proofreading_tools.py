@@ -22,11 +22,10 @@ for each connected patch of wrong voxels in each slice, which is the least that 
 """
 
 import argparse
-import os
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
+from bench_queue import data_folder
 from planted_errors import EVERYWHERE, Lines, joins, planted
 from planted_real import real_cases
 from scipy import ndimage
@@ -166,9 +165,10 @@ def merged(cases):
 
 def untouched(cases):
     """Print what is proposed in the labels as they were drawn, with nothing planted."""
+    stacks = {id(case.phantom): case for case, _ in cases}.values()
     found = [
         len(gap_proposals(case.truth, case.size, image=case.phantom.image, least_score=LEAST_SCORE))
-        for case, _ in cases
+        for case in stacks
     ]
     print(f"gaps proposed in the labels as they were drawn: {sum(found)} in {len(found)} stacks, {found}")
 
@@ -280,7 +280,7 @@ def main():
         fit(given.fit)
         return
     if given.real:
-        cases = list(real_cases(Path(os.environ["VESSELKD_DATA"]), given.real))
+        cases = list(real_cases(data_folder(), given.real))
     else:
         cases = [(case, Lines(case.phantom)) for case in map(planted, range(given.seeds))]
     cases = [one for one in cases if one[0].of("gap")]
@@ -290,7 +290,7 @@ def main():
     taken_out(cases, "spur", lambda case: spur_proposals(case.wrong, case.size, image=case.image))
     taken_out(cases, "piece", lambda case: component_proposals(case.wrong, case.size, image=case.image))
     if given.real:
-        untouched(cases[:: given.real])
+        untouched(cases)
     else:
         merged(cases)
     interactions(cases, rows)

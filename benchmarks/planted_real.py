@@ -13,8 +13,7 @@ from types import SimpleNamespace
 
 import networkx as nx
 import numpy as np
-import tifffile
-from bench_accuracy import TWO_PHOTON_UM
+from bench_accuracy import two_photon
 from planted_errors import Lines, Planted, plant
 from scipy import ndimage
 
@@ -26,12 +25,10 @@ LEAST = 5  # voxels of a branch
 
 def real_cases(data: Path, draws: int) -> Iterator[tuple[Planted, Lines]]:
     """Yield each stack with planted errors, several times with other ones, with its centrelines."""
-    for number, (name, xy) in enumerate(TWO_PHOTON_UM.items()):
-        image, drawn = (
-            tifffile.imread(data / "vesselnn_2photon" / kind / f"{name}.tif") for kind in ("images", "labels")
-        )
+    for number, case in enumerate(two_photon(data)):
+        image, label = np.asarray(case.volume.levels[0][...], np.float32), case.reference
         middle = (slice(None), *(slice((n - SIDE) // 2, (n + SIDE) // 2) for n in image.shape[1:]))
-        stack = drawn_stack(image[middle].astype(np.float32), drawn[middle] > 0, (5.0, xy, xy))
+        stack = drawn_stack(image[middle], label[middle], case.volume.voxel_size_um)
         lines = Lines(stack)
         for draw in range(draws):
             found = Planted(stack, stack.image.copy(), stack.label.copy())

@@ -269,13 +269,14 @@ class Operations(Ledger):
         """Return the steps of the sheet that are newer than the last one of a block."""
         found: set[int] = set()
         with self.turn:
-            position = 1
-            while position <= len(self._done) or self._recall():
-                steps = self._done[-position].steps
+            back = 0
+            while back < len(self._done) or self._recall():
+                back += 1
+                steps = self._done[-back].steps
                 if number in steps:
                     break
-                found.update({steps[SHEET]} if SHEET in steps else ())
-                position += 1
+                if SHEET in steps:
+                    found.add(steps[SHEET])
         return found
 
     def latest(self, number: int) -> bool:
@@ -382,11 +383,6 @@ def decision(does: str, before: Entry, after: Entry) -> dict[str, Any]:
     return {**after.to_event(), "does": does, "before": before.to_event()}
 
 
-def in_block(box: Region, region: Region) -> Region:
-    """Return a box of the volume in voxels of the block of `region`."""
-    return box.relative_to(region.start)
-
-
 def _seq(record: Mapping[str, Any]) -> int:
     seq = record.get("seq", 0)
     return seq if isinstance(seq, int) else 0
@@ -397,6 +393,3 @@ def _in_volume(box: Region, region: Region, axis: int | None) -> Region:
     if axis is not None:
         start[axis], stop[axis] = region.start[axis], region.stop[axis]
     return Region((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
-
-
-__all__ = ["STATE", "Applied", "Done", "Operation", "Operations", "Part", "bounds", "decision", "in_block"]

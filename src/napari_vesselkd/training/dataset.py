@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -24,7 +23,6 @@ from napari_vesselkd.checkpoints import Checkpoint
 from napari_vesselkd.checkpoints.calibration import calibrate
 from napari_vesselkd.errors import InvalidInputError, SourceNotFoundError
 from napari_vesselkd.geometry import Region, Shape, VoxelSize, as_shape, parse_voxel_size
-from napari_vesselkd.labels.edits import SHEET
 from napari_vesselkd.models import statistics_of
 from napari_vesselkd.project import Project, ReviewBlock
 from napari_vesselkd.reports import Progress, Report
@@ -56,7 +54,7 @@ class Dataset:
         Of each volume, by its signature: the normalisation statistics with the weights that training starts
         from (`statistics_of`).
     blocks : tuple of dict
-        What was copied, for the lineage: name, region, held out or not.
+        What was copied, for the lineage: name, region, held out or not; its kind, and what it is a piece of.
     background, vessel : int
         Labelled voxels to train on.
     source : str
@@ -85,17 +83,10 @@ class Dataset:
     def learned_from(self) -> dict[str, int]:
         """How many corrected blocks, painted places and projections, and labelled volumes there are."""
         found: dict[str, set[str]] = {}
-        for number, block in enumerate(one for one in self.blocks if not one["held_out"]):
-            name = str(block["name"])
-            if "axis" in block:
-                kind, name = "painted projection", " ".join(name.split(" ")[:2])
-            elif name == f"block {SHEET}":
-                kind, name = "painted place", str(number)
-            else:
-                kind = "corrected block" if re.fullmatch(r"block \d+", name) else "labelled volume"
-                name = name if kind == "corrected block" else name.rpartition(" ")[0]
-            found.setdefault(kind, set()).add(name)
-        return {kind: len(names) for kind, names in found.items()}
+        for block in self.blocks:
+            if not block["held_out"]:
+                found.setdefault(block["kind"], set()).add(block["of"])
+        return {kind: len(these) for kind, these in found.items()}
 
     @classmethod
     def read(cls, folder: Path) -> Dataset | None:
@@ -122,12 +113,13 @@ class _Writer:
     vessel: int = 0
     mips: list[str] = field(default_factory=list)
 
-    def add(self, crop: Crop, *, held_out: bool) -> None:
+    def add(self, crop: Crop, *, held_out: bool, kind: str, of: str) -> None:
         names = self.held_out if held_out else self.training
         file = f"{'held' if held_out else 'train'}-{len(names):04d}.npz"
         write_crop(self.folder / file, crop)
         names.append(file)
-        self.blocks.append({"name": crop.name, "region": str(crop.region), "held_out": held_out})
+        about = {"name": crop.name, "region": str(crop.region), "held_out": held_out}
+        self.blocks.append({**about, "kind": kind, "of": of})
         if not held_out:
             self.background += int(np.count_nonzero(crop.label == BACKGROUND))
             self.vessel += int(np.count_nonzero(crop.label == FOREGROUND))
@@ -136,10 +128,9 @@ class _Writer:
         file = f"mip-{len(self.mips):04d}.npz"
         write_mip_crop(self.folder / file, piece)
         self.mips.append(file)
-        labels = piece.rays[0].labels
-        self.blocks.append(
-            {"name": piece.crop.name, "region": str(labels.region), "held_out": False, "axis": labels.axis}
-        )
+        labels, name = piece.rays[0].labels, piece.crop.name
+        about = {"name": name, "region": str(labels.region), "held_out": False, "axis": labels.axis}
+        self.blocks.append({**about, "kind": "painted projection", "of": " ".join(name.split(" ")[:2])})
 
     def finish(self) -> None:
         values = {key: value for key, value in asdict(self).items() if key != "folder"}
@@ -225,7 +216,8 @@ def _copy_project(project: Project, writer: _Writer, parent: Feeding, learn_from
             others = blocks if block.held_out else held_out
             crop = _block_crop(project, volume, window, block, [other.region for other in others])
             if crop is not None:
-                writer.add(crop, held_out=block.held_out)
+                kind = "painted place" if block.painted_anywhere else "corrected block"
+                writer.add(crop, held_out=block.held_out, kind=kind, of=str(block.region))
             yield Progress(done, total, "blocks", monotonic() - began)
         pieces = mip_crops(volume, window, material.painted(project, volume), CONTEXT)
         for piece in pieces:
@@ -286,8 +278,9 @@ def _copy_csv(path: Path, writer: _Writer, parent: Feeding, held_out_group: str)
     _check_group(rows, held_out_group)
     began = monotonic()
     for done, row in enumerate(rows, start=1):
+        held_out = bool(held_out_group) and row["group"] == held_out_group
         for crop in _volume_crops(path.parent, row, writer, parent):
-            writer.add(crop, held_out=bool(held_out_group) and row["group"] == held_out_group)
+            writer.add(crop, held_out=held_out, kind="labelled volume", of=row["image"])
         yield Progress(done, len(rows), "volumes", monotonic() - began)
     if not writer.vessel or not writer.background:
         raise InvalidInputError(
