@@ -95,3 +95,22 @@ def test_a_constant_volume_gives_finite_statistics(value):
     )
     calibrate(model, volume, WINDOW, stride=STRIDE, padding="reflect")
     assert torch.isfinite(model(torch.rand(1, 1, 16, 64, 64))).all()
+
+
+@pytest.mark.parametrize("depth", [0, 40, 64])
+def test_a_thin_volume_is_continued_to_the_depth_that_is_asked_for(depth):
+    """As deep patches of a volume that goes on by reflection; without borders amid them."""
+    thin = np.random.default_rng(0).random((10, 64, 64), np.float32)
+    deep = np.pad(thin, ((0, depth - 10 if depth else 6), (0, 0), (0, 0)), mode="reflect")
+    found = []
+    for array, least in ((thin, depth), (deep, 0)):
+        model = student()
+        volume = volume_from_arrays([array], voxel_size_um=(4, 1, 1))
+        calibrate(model, volume, WINDOW, stride=STRIDE, padding="reflect", depth=least)
+        found.append(statistics_of(model))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_a_volume_that_is_deeper_is_looked_at_as_without_a_depth():
+    assert sample_places((70, 300, 300), STRIDE, 64) == sample_places((70, 300, 300), STRIDE)

@@ -81,6 +81,9 @@ def test_without_skips_only_the_codes_decide(network):
         codes = (view.indices + 1) % CODES.codes
         changed = teacher.reconstruct(one, codes)
         with_skips = teacher.view(one, reconstruct=True).reconstruction
+        both = teacher.view(one, reconstruct=True, of_codes=True)
+    assert torch.equal(both.reconstruction, view.reconstruction)
+    assert torch.equal(both.logits, teacher(one)) and not torch.equal(both.logits, view.logits)
     assert torch.allclose(same, view.reconstruction, atol=1e-4)
     assert not torch.allclose(changed, view.reconstruction, atol=1e-4)
     assert not torch.allclose(with_skips, view.reconstruction, atol=1e-4)

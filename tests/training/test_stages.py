@@ -15,9 +15,15 @@ from napari_vesselkd.training.crops import Crop
 from napari_vesselkd.training.distill import DistillConfig, distill
 from napari_vesselkd.training.fit import FitProgress
 from napari_vesselkd.training.patches import Batch
-from napari_vesselkd.training.pretrain import CodebookReport, PretrainConfig, StageFinished, pretrain
+from napari_vesselkd.training.pretrain import (
+    GENTLE,
+    CodebookReport,
+    PretrainConfig,
+    StageFinished,
+    pretrain,
+)
 from napari_vesselkd.training.sources import Material
-from napari_vesselkd.training.streams import Source, source_of_crop
+from napari_vesselkd.training.streams import Source, Stream, StreamPatches, source_of_crop
 from napari_vesselkd.training.teach import TeachConfig, teach
 from napari_vesselkd.training.validation import Validation
 
@@ -114,7 +120,10 @@ def test_pretraining_goes_on_bit_by_bit(material, tmp_path):
     assert all(torch.equal(one[key], other[key]) for key in one)
 
 
-@pytest.mark.parametrize("codes", [{}, {"codes": "following", "skip_keep": 0.5}], ids=["frozen", "following"])
+FOLLOWING = {"codes": "following", "skip_keep": 0.5, "reconstruction": 1.0}
+
+
+@pytest.mark.parametrize("codes", [{}, FOLLOWING], ids=["frozen", "following"])
 def test_fine_tuning_a_teacher_goes_on_bit_by_bit(material, pretrained, tmp_path, codes):
     config = saving_often(replace(TEACH, **codes), 2)
     one, other = stopped_and_resumed(
@@ -167,6 +176,23 @@ def test_settings_of_the_codes_that_cannot_be_are_refused():
         TeachConfig(codes="moving")
     with pytest.raises(InvalidInputError, match=r"1\.5.*0\.\.1"):
         TeachConfig(skip_keep=1.5)
+    with pytest.raises(InvalidInputError, match=r"-1.*0 or more"):
+        TeachConfig(reconstruction=-1)
+
+
+def test_a_teacher_that_goes_on_reconstructing_makes_more_of_its_codes(material, pretrained, tmp_path):
+    """Of the codes alone, on what it learned from; the term is reported with its weight."""
+    errors = []
+    for weight in (0.0, 10.0):
+        config = replace(TEACH, steps=8, learning_rate=1e-3, codes="following", reconstruction=weight)
+        reports = list(teach(material, pretrained[1], tmp_path / str(weight), config))
+        named = [report.terms for report in reports if isinstance(report, FitProgress) and report.terms]
+        assert all(("reconstruction" in terms) == (weight > 0) for terms in named) and named
+        teacher = CheckpointRegistry().get(tmp_path / str(weight) / "checkpoints" / "teacher").load().eval()
+        with torch.no_grad():
+            x = StreamPatches(Stream(material.all, (64, 64, 64)), 4, GENTLE, 0)(0).image
+            errors.append(float((teacher.reconstruct(x, teacher.codes(x)) - x).square().mean()))
+    assert errors[1] < 0.8 * errors[0]
 
 
 def test_distilling_leaves_the_teacher_as_it_is_and_exports_the_student_alone(material, taught, tmp_path):
@@ -176,6 +202,7 @@ def test_distilling_leaves_the_teacher_as_it_is_and_exports_the_student_alone(ma
     made = CheckpointRegistry().get(last.checkpoint)
     assert sum(parameter.numel() for parameter in made.load().parameters()) == 122_349
     assert made.card.lineage["teacher"] == "teacher" and made.card.normalisation == "volume"
+    assert made.card.statistics_depth == 64
     assert made.card.intensity["upper"] == taught[1].card.intensity["upper"]
 
 

@@ -26,7 +26,13 @@ PATCHES = 9
 
 
 def calibrate(
-    model: nn.Module, volume: Readable, window: IntensityWindow, *, stride: Shape, padding: str
+    model: nn.Module,
+    volume: Readable,
+    window: IntensityWindow,
+    *,
+    stride: Shape,
+    padding: str,
+    depth: int = 0,
 ) -> None:
     """Fix the statistics of every normalisation of `model` to those of a sample of `volume`.
 
@@ -43,19 +49,25 @@ def calibrate(
         Total stride of the model, (z, y, x).
     padding : str
         How the volume is continued, see `read_block`.
+    depth : int
+        Least number of slices of a patch, at most those of `PATCH`.
     """
     patches = []
-    for place in sample_places(volume.shape, stride):
+    for place in sample_places(volume.shape, stride, depth):
         voxels = window.apply(read_block(volume, place, padding))
         patches.append(torch.from_numpy(voxels))  # (Z, Y, X)
     patches.sort(key=lambda patch: -float(patch.std()))
     measure_statistics(model, patches[:PATCHES])
 
 
-def sample_places(shape: Sequence[int], stride: Shape) -> list[Region]:
-    """Return where to look: patches of one shape, multiples of `stride`, spread evenly over the volume."""
+def sample_places(shape: Sequence[int], stride: Shape, depth: int = 0) -> list[Region]:
+    """Return where to look: patches of one shape, multiples of `stride`, spread evenly over the volume.
+
+    In a volume of fewer slices than `depth` they reach beyond it.
+    """
+    sizes = (max(shape[0], depth), *shape[1:])
     edge = as_shape(
-        [min(side // s * s, -(-size // s) * s) for side, size, s in zip(PATCH, shape, stride, strict=True)]
+        [min(side // s * s, -(-size // s) * s) for side, size, s in zip(PATCH, sizes, stride, strict=True)]
     )
     cells = even_grid(as_shape([-(-size // e) for size, e in zip(shape, edge, strict=True)]), LOOKED_AT)
     starts = [

@@ -43,6 +43,10 @@ class CheckpointCard:
     normalisation : str
         Where the statistics come from: "volume" (measured once per volume, see `calibration`) or "frozen"
         (those stored with the weights), or "windows" (of each window, which a teacher is applied to).
+    statistics_depth : int
+        Slices of the patches that "volume" measures them on; a thinner volume is continued by `padding`. 0:
+        as many as it has, up to 64. Borders along z weigh in the statistics, so a student that learned from
+        deep patches needs deep ones.
     volumes : dict
         What is known of volumes that it was trained on, by the volume's signature: ``statistics`` of the
         normalisation, which take the place of measured ones there, and the ``threshold``.
@@ -67,6 +71,7 @@ class CheckpointCard:
     calibration: dict[str, float] = field(default_factory=lambda: {"threshold": 0.5, "temperature": 1.0})
     halo: Shape = (32, 32, 32)
     normalisation: str = "frozen"
+    statistics_depth: int = 0
     volumes: dict[str, Any] = field(default_factory=dict)
     lineage: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -162,5 +167,5 @@ def _check(card: CheckpointCard) -> None:
         raise ValueError(f"normalisation of a {card.architecture} is not {' or '.join(known_ones)}")
     if card.padding not in PADDINGS:
         raise ValueError(f"padding is not one of {PADDINGS}")
-    if any(not 0 <= side <= 4096 for side in card.halo):
-        raise ValueError("halo out of range")
+    if any(not 0 <= side <= 4096 for side in (*card.halo, card.statistics_depth)):
+        raise ValueError("halo or statistics_depth out of range")

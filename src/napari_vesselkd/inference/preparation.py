@@ -74,7 +74,8 @@ def fix_statistics(plan: Plan, model: nn.Module, window: IntensityWindow, target
     if kept is None and card.volumes:
         kept = card.volumes.get(plan.volume.signature(), {}).get("statistics")
     if kept is None:
-        calibrate(model, plan.volume, window, stride=plan.grid.multiple, padding=card.padding)
+        stride, depth = plan.grid.multiple, card.statistics_depth
+        calibrate(model, plan.volume, window, stride=stride, padding=card.padding, depth=depth)
     else:
         set_statistics(model, kept)
     target.record.save(statistics=statistics_of(model))

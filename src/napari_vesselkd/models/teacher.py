@@ -181,7 +181,9 @@ class Teacher(nn.Module):
         """
         return self.view(x).logits
 
-    def view(self, x: Tensor, *, skip_keep: float = 1.0, reconstruct: bool = False) -> TeacherView:
+    def view(
+        self, x: Tensor, *, skip_keep: float = 1.0, reconstruct: bool = False, of_codes: bool = False
+    ) -> TeacherView:
         """Return everything that a pass gives.
 
         Parameters
@@ -192,12 +194,16 @@ class Teacher(nn.Module):
             Probability that a skip connection of a sample is kept; else it is 0.
         reconstruct : bool
             Whether the head that reconstructs is applied too.
+        of_codes : bool
+            Whether it reconstructs from the codes alone, in a second pass of the decoder, whatever
+            `skip_keep` is.
         """
         z, skips = self._encode(x)
         u = self.down(z)
         found = self.quantiser(u)
         features = self._decode(found.q, skips, skip_keep)
-        image = self.reconstruction(features) if reconstruct else None
+        seen = self._decode(found.q, skips, 0.0) if of_codes else features
+        image = self.reconstruction(seen) if reconstruct else None
         return TeacherView(self.out(features), image, z, u, found.q, found.indices, found.loss)
 
     def codes(self, x: Tensor) -> Tensor:

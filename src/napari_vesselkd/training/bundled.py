@@ -154,8 +154,11 @@ def phantom_config(recipe: Recipe, seed: int) -> PhantomConfig:
     return PhantomConfig(shape=recipe.phantom_shape, seed=seed, voxel_size_um=size)
 
 
-def describe(model: Student, recipe: Recipe) -> CheckpointCard:
-    """Return the card of a trained model: its halo, and its scores on phantoms it has not seen."""
+def describe(model: Student, recipe: Recipe, depth: int = 0) -> CheckpointCard:
+    """Return the card of a trained model: its halo, and its scores on phantoms it has not seen.
+
+    `depth` is its `statistics_depth`.
+    """
     low, high = recipe.trained
     return CheckpointCard(
         name=recipe.name,
@@ -171,8 +174,9 @@ def describe(model: Student, recipe: Recipe) -> CheckpointCard:
         calibration={"threshold": recipe.threshold, "temperature": 1.0},
         halo=exact_reach(StreamingStudent(model).strides),
         normalisation="volume",
+        statistics_depth=depth,
         metrics={
-            "held_out_phantoms": held_out_scores(model, recipe),
+            "held_out_phantoms": held_out_scores(model, recipe, depth),
             "label_reach": label_reach(model, recipe),
         },
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -180,7 +184,7 @@ def describe(model: Student, recipe: Recipe) -> CheckpointCard:
 
 
 @torch.no_grad()
-def held_out_scores(model: Student, recipe: Recipe) -> dict[str, Any]:
+def held_out_scores(model: Student, recipe: Recipe, depth: int = 0) -> dict[str, Any]:
     """Return mean Dice and clDice on phantoms that were not trained on, calibrated as inference does it."""
     scores, trained = [], statistics_of(model)
     for number in range(recipe.held_out):
@@ -188,7 +192,7 @@ def held_out_scores(model: Student, recipe: Recipe) -> dict[str, Any]:
         size = phantom.voxel_size_um
         volume = volume_from_arrays([phantom.image], voxel_size_um=size, name=f"phantom {number}")
         window = _window(phantom.image, recipe.upper)
-        calibrate(model, volume, window, stride=as_shape(model.total_stride), padding="reflect")
+        calibrate(model, volume, window, stride=as_shape(model.total_stride), padding="reflect", depth=depth)
         probability = _probability(model, window.apply(phantom.image))
         scores.append(evaluate(probability >= recipe.threshold, phantom.label > 0))
     set_statistics(model, trained)

@@ -65,7 +65,7 @@ def make_student(
     yield from distill(material, teacher, run, asked)
     taught = CheckpointRegistry().get(run / "checkpoints" / recipe.name)
     student = cast(Student, taught.load())
-    card = describe(student, replace(recipe, upper=upper))
+    card = describe(student, replace(recipe, upper=upper), taught.card.statistics_depth)
     lineage = {**taught.card.lineage, "data": about["source"], "command": command, "commit": commit()}
     description = f"{recipe.description.removesuffix(', trained on phantoms')}, taught on phantoms by VpbSD"
     save_checkpoint(out / recipe.name, student, replace(card, description=description, lineage=lineage))

@@ -267,7 +267,8 @@ def _measure(volume: Volume, writer: _Writer, parent: Feeding) -> tuple[float, f
         known = card.volumes.get(signature, {}).get("statistics")
         if known is None:
             model: Any = parent.load()
-            calibrate(model, volume, window, stride=as_shape(model.total_stride), padding=card.padding)
+            stride, depth = as_shape(model.total_stride), card.statistics_depth
+            calibrate(model, volume, window, stride=stride, padding=card.padding, depth=depth)
             known = statistics_of(model)
         writer.statistics[signature] = known
     return window.low, window.high

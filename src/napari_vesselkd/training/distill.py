@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_vesselkd.checkpoints import Checkpoint, CheckpointCard, load_checkpoint, save_checkpoint
+from napari_vesselkd.checkpoints.calibration import PATCH
 from napari_vesselkd.distillation import METHODS, Lesson, Method, TeacherLesson, tapped
 from napari_vesselkd.errors import InvalidInputError
 from napari_vesselkd.geometry import Shape
@@ -198,6 +199,7 @@ def distill(
             intensity={"lower": 0.0, "upper": upper},
             halo=exact_reach(StreamingStudent(student).strides),
             normalisation="volume",
+            statistics_depth=PATCH[0],
             lineage={**made_from, **lineage_of(config, run)},
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )

@@ -214,9 +214,8 @@ def _train(
         net.quantiser.progress.fill_(step / config.steps)
         view = net.view(batch.image, skip_keep=config.skip_keep[2 * step >= config.steps], reconstruct=True)
         counts.add_(torch.bincount(view.indices.flatten().cpu(), minlength=len(counts)))
-        squares = (_image(view) - batch.image) ** 2 * batch.valid
         return {
-            "reconstruction": squares.sum() / batch.valid.sum().clamp_min(1),
+            "reconstruction": reconstruction_error(view, batch),
             "codebook": config.alpha * view.loss,
         }
 
@@ -228,6 +227,12 @@ def _train(
             counts.zero_()
             yield last
     return last
+
+
+def reconstruction_error(view: TeacherView, batch: Batch) -> Tensor:
+    """Return the mean squared error of a reconstruction where the batch is valid (eq. 5), a scalar."""
+    squares = (_image(view) - batch.image) ** 2 * batch.valid
+    return squares.sum() / batch.valid.sum().clamp_min(1)
 
 
 def _image(view: TeacherView) -> Tensor:

@@ -26,7 +26,7 @@ from napari_vesselkd.training.checking import check_at_least, check_name, check_
 from napari_vesselkd.training.fit import FitConfig, fit
 from napari_vesselkd.training.losses import LossConfig, segmentation_terms
 from napari_vesselkd.training.patches import Batch
-from napari_vesselkd.training.pretrain import GENTLE, finished, lineage_of
+from napari_vesselkd.training.pretrain import GENTLE, finished, lineage_of, reconstruction_error
 from napari_vesselkd.training.sources import Material
 from napari_vesselkd.training.streams import Stream, StreamPatches
 from napari_vesselkd.training.timing import timed
@@ -57,6 +57,9 @@ class TeachConfig:
         Probability that a skip connection is kept. Below 1 the decoder goes on needing its codes.
     alpha : float
         Weight of the codebook's terms (eq. 4); of frozen codes that is the commitment alone.
+    reconstruction : float
+        Weight of going on reconstructing (eq. 5), from the codes alone; 0 in the paper. Codes that follow an
+        encoder which only segments lose what pretraining had taught them.
     cross_entropy, skeleton_recall : float
         Weights beside Dice, see `LossConfig`; 0 in the paper.
     augment : AugmentConfig
@@ -85,6 +88,7 @@ class TeachConfig:
     codes: str = "frozen"
     skip_keep: float = 1.0
     alpha: float = 0.1
+    reconstruction: float = 0.0
     cross_entropy: float = 0.0
     skeleton_recall: float = 0.0
     augment: AugmentConfig = GENTLE
@@ -106,6 +110,10 @@ class TeachConfig:
             raise InvalidInputError("Codes cannot be this", value=self.codes, limit=", ".join(CODES))
         if not 0 <= self.skip_keep <= 1:
             raise InvalidInputError("skip_keep is out of range", value=self.skip_keep, limit="0..1")
+        if not 0 <= self.reconstruction < float("inf"):
+            raise InvalidInputError(
+                "The weight of the reconstruction does not fit", value=self.reconstruction, limit="0 or more"
+            )
 
     def fit_config(self, behind_codes: Sequence[str] = ()) -> FitConfig:
         """Return the loop's settings; `behind_codes` says which parameters `decoder_rate` is for."""
@@ -189,8 +197,12 @@ def _train(
     weights = LossConfig(cross_entropy=config.cross_entropy, skeleton_recall=config.skeleton_recall)
 
     def terms_of(net: Teacher, batch: Batch, _step: int) -> dict[str, Tensor]:
-        view = net.view(batch.image, skip_keep=config.skip_keep)
-        return {**segmentation_terms(view.logits, batch, weights), "codebook": config.alpha * view.loss}
+        again = config.reconstruction > 0
+        view = net.view(batch.image, skip_keep=config.skip_keep, reconstruct=again, of_codes=again)
+        terms = segmentation_terms(view.logits, batch, weights) | {"codebook": config.alpha * view.loss}
+        if again:
+            terms["reconstruction"] = config.reconstruction * reconstruction_error(view, batch)
+        return terms
 
     settings = config.fit_config(teacher.behind_codes)
     reports = fit(teacher, batches, terms_of, settings, run / "state.safetensors")
