@@ -30,6 +30,12 @@ def test_a_line_names_parent_blocks_score_and_date():
     assert text == "from student-isotropic · 3 blocks\nclDice 0.881 · 21 Nov 08:12"
 
 
+def test_several_kinds_have_a_line_of_their_own():
+    kinds = {"corrected block": 12, "painted place": 34, "painted projection": 3}
+    text = describe(card("b", "2026-11-21T08:12:00", parent="student-isotropic", learned_from=kinds), {})
+    assert text == "from student-isotropic\n12 blocks, 34 places, 3 projections\n21 Nov 08:12"
+
+
 def test_a_card_that_says_little_gives_a_short_line():
     assert describe(card("b", "not a date"), {}) == ""
 

@@ -86,16 +86,21 @@ def entries(
 
 
 def describe(card: "CheckpointCard", scores: Mapping[str, Any]) -> str:
-    """Return ``from student-isotropic · 5 blocks`` and, on the next line, ``clDice 0.872 · 21 Nov 08:12``."""
+    """Return ``from student-isotropic · 5 blocks`` and, on the next line, ``clDice 0.872 · 21 Nov 08:12``.
+
+    What was learned from has a line of its own where it is of several kinds.
+    """
     lineage = card.lineage
     parent, teacher = lineage.get("parent"), lineage.get("teacher")
+    learned = learned_from(lineage)
+    several = "," in learned
     origin = (
         "teacher" if card.architecture == TEACHER else "",
         f"taught by {_name(teacher)}" if teacher else f"from {_name(parent)}" if parent else "",
-        learned_from(lineage),
+        "" if several else learned,
     )
     result = (f"clDice {scores['cldice'][1]:.3f}" if "cldice" in scores else "", _date(card.created))
-    lines = (" · ".join(filter(None, parts)) for parts in (origin, result))
+    lines = (" · ".join(filter(None, parts)) for parts in (origin, (learned if several else "",), result))
     return "\n".join(filter(None, lines))
 
 
