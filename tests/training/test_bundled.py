@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from napari_vesselkd.checkpoints import CheckpointRegistry
+from napari_vesselkd.geometry import Region
 from napari_vesselkd.training import bundled, bundled_students, bundled_teacher
 from napari_vesselkd.training.bundled import RECIPES
 from stages import SMALL, few_looks, write_teacher
@@ -44,7 +45,9 @@ def test_a_student_is_taught_on_phantoms_half_of_them_without_labels(tiny, tmp_p
 
 
 def test_the_teacher_is_pretrained_and_fine_tuned_on_phantoms(tiny, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(bundled_teacher, "WHOLE_PHANTOMS", 2)
     monkeypatch.setattr(bundled_teacher, "PHANTOMS", 20)
+    monkeypatch.setattr(bundled_teacher, "HELD_OUT_PHANTOMS", 1)
     monkeypatch.setattr(
         bundled_teacher, "PRETRAIN", replace(bundled_teacher.PRETRAIN, teacher=SMALL, steps=1, batch=1)
     )
@@ -56,4 +59,31 @@ def test_the_teacher_is_pretrained_and_fine_tuned_on_phantoms(tiny, monkeypatch,
     assert found.card.lineage["data"] == "40 phantoms of napari_vesselkd.phantoms, no real volume"
     assert found.card.metrics["held_out_phantoms"]["count"] == 2
     assert found.card.lineage["pretraining"]["config"]["steps"] == 1
+    assert found.card.lineage["pretraining"]["source"].startswith("4 phantoms")
+    assert found.card.lineage["config"]["codes"] == "following"
     assert found.path.with_suffix(".safetensors").stat().st_size < 10e6
+
+
+def test_some_phantoms_are_thin_and_windows_differ(tiny, monkeypatch, tmp_path):
+    monkeypatch.setattr(bundled_teacher, "PHANTOMS", 20)
+    monkeypatch.setattr(bundled_teacher, "HELD_OUT_PHANTOMS", 2)
+    *_, (material, held_out) = returned(bundled_teacher.phantoms(tmp_path, 0))
+    flat = [source.volume.shape[0] for source in material.labelled if source.name.startswith("coarse-z")]
+    assert len(flat) == 20 and min(flat) >= 10 and 4 <= sum(slices < 32 for slices in flat) <= 13
+    saturated = [float((array(one.volume) >= one.window.high).mean()) for one in material.labelled]
+    assert min(saturated) < 0.015 and max(saturated) > 0.035
+    assert [crop.image.shape[0] for crop in held_out] == [32, 32, 64, 64]
+
+
+def array(volume):
+    return volume.read(Region.whole(volume.shape))
+
+
+def returned(generator):
+    """Return the reports of a generator, and at the end what it returns."""
+    reports = []
+    while True:
+        try:
+            reports.append(next(generator))
+        except StopIteration as stop:
+            return [*reports, stop.value]

@@ -1,9 +1,11 @@
 """Make the bundled students by VpbSD: taught by a teacher, on phantoms alone.
 
     python -m napari_vesselkd.training.bundled_students --out DIR [--teacher NAME] [--recipe coarse-z]
+        [--start student-coarse-z]
 
 Half of a recipe's phantoms are learned from with their labels, the others as unlabelled volumes (stage C of
-VpbSD). A run that was stopped goes on where it was when the command is given again; the card records the
+VpbSD); with --start by a student that labels alone have taught already (`napari_vesselkd.training.bundled`).
+A run that was stopped goes on where it was when the command is given again; the card records the
 command, the teacher, seed, time and configuration.
 """
 
@@ -14,7 +16,6 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -24,11 +25,10 @@ from napari_vesselkd.checkpoints import Checkpoint, CheckpointRegistry, save_che
 from napari_vesselkd.models import Student
 from napari_vesselkd.reports import Report
 from napari_vesselkd.training.augment import AugmentConfig
-from napari_vesselkd.training.bundled import HELD_OUT, RECIPES, Recipe, commit, describe, phantom_config
+from napari_vesselkd.training.bundled import HELD_OUT, RECIPES, Recipe, commit, describe
 from napari_vesselkd.training.bundled_teacher import NAME as TEACHER
-from napari_vesselkd.training.bundled_teacher import crop_of_phantom
+from napari_vesselkd.training.bundled_teacher import varied_crops
 from napari_vesselkd.training.distill import DistillConfig, distill
-from napari_vesselkd.training.patches import fill_pool, phantom_path
 from napari_vesselkd.training.sources import Material
 from napari_vesselkd.training.streams import Source, source_of_crop
 
@@ -43,26 +43,32 @@ DISTILL = DistillConfig(
     cross_entropy=1.0,
     skeleton_recall=1.0,
     augment=AugmentConfig(),
-    pool=160,
+    pool=80,
 )
 
 
 def make_student(
-    recipe: Recipe, key: str, teacher: Checkpoint, out: Path, config: DistillConfig, *, command: str = ""
+    recipe: Recipe,
+    key: str,
+    teacher: Checkpoint,
+    out: Path,
+    config: DistillConfig,
+    *,
+    start: Checkpoint | None = None,
+    command: str = "",
 ) -> Iterator[Report]:
     """Write the checkpoint of a recipe's student and its card to `out`, intermediate files to out/run."""
     run = out / "run" / recipe.name
     seeds = [recipe.seed * HELD_OUT * 2 + number for number in range(recipe.phantoms)]
-    yield from fill_pool(run / "phantoms", partial(phantom_config, recipe), seeds)
     upper = float(teacher.card.intensity["upper"])
-    crops = [crop_of_phantom(phantom_path(run / "phantoms", seed), key, upper) for seed in seeds]
+    crops = yield from varied_crops(run / "phantoms", key, seeds, recipe.seed)
     sources = [source_of_crop(crop) for crop in crops]
     half = len(sources) // 2
     hidden = (Source(one.name, one.volume, one.window) for one in sources[half:])
     about = {"source": f"{half} phantoms with labels, {len(sources) - half} without; no real volume"}
     material = Material(tuple(sources[:half]), tuple(hidden), (), crops[0].voxel_size_um, about)
     asked = replace(config, student=key, patch=PATCHES[key], seed=recipe.seed, name=recipe.name)
-    yield from distill(material, teacher, run, asked)
+    yield from distill(material, teacher, run, asked, start=start)
     taught = CheckpointRegistry().get(run / "checkpoints" / recipe.name)
     student = cast(Student, taught.load())
     card = describe(student, replace(recipe, upper=upper), taught.card.statistics_depth)
@@ -78,9 +84,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--teacher", default=TEACHER, help="name or path")
+    parser.add_argument(
+        "--start", help="student whose weights to begin with, a name or path; else random ones"
+    )
     parser.add_argument("--recipe", choices=[*PATCHES, "all"], default="all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=DISTILL.steps)
+    parser.add_argument("--learning-rate", type=float, default=DISTILL.learning_rate)
     parser.add_argument("--phantoms", type=int, help="of each recipe")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     given = parser.parse_args(arguments)
@@ -90,8 +100,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     teacher = CheckpointRegistry().get(given.teacher)
     for key in PATCHES if given.recipe == "all" else [given.recipe]:
         recipe = replace(RECIPES[key], seed=given.seed, phantoms=given.phantoms or RECIPES[key].phantoms)
-        config = replace(DISTILL, steps=given.steps)
-        for report in make_student(recipe, key, teacher, given.out, config, command=command):
+        config = replace(DISTILL, steps=given.steps, learning_rate=given.learning_rate)
+        start = None if given.start is None else CheckpointRegistry().get(given.start)
+        for report in make_student(recipe, key, teacher, given.out, config, start=start, command=command):
             print(json.dumps(report.to_dict()), flush=True)
 
 

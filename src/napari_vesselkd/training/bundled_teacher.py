@@ -2,8 +2,9 @@
 
     python -m napari_vesselkd.training.bundled_teacher --out DIR [--seed N]
 
-Pretraining without labels, then fine-tuning with them (stages A and B of VpbSD). A run that was stopped goes
-on where it was when the command is given again; the card records the command, seed, time and configuration.
+Pretraining without labels (stage A of VpbSD), then learning to segment with all weights (stage B), while it
+goes on reconstructing, so that its codes go on meaning something. A run that was stopped goes on where it was
+when the command is given again; the card records the command, seed, time and configuration.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -34,18 +35,23 @@ from napari_vesselkd.training.teach import TeachConfig, teach
 from napari_vesselkd.training.validation import probability, scores
 
 NAME = "teacher-small"
-PHANTOMS = 80  # of each recipe; a quarter as many again are held out
+WHOLE_PHANTOMS = 80  # of each recipe, to pretrain on
+PHANTOMS = 240  # of each recipe, to learn to segment from
+HELD_OUT_PHANTOMS = 8  # of each recipe
 UPPER = 99.0
+THIN = {"coarse-z": (0.4, 10), "isotropic": (0.2, 16)}  # share cut to a thin stack, and its fewest slices
+UPPERS = (95.0, 99.5)  # percentiles of their windows
 PRETRAIN = PretrainConfig(teacher=SMALL, steps=1200, batch=4, upper=UPPER, look_every=200, name="pretrained")
 TEACH = TeachConfig(
-    steps=1200,
-    learning_rate=1e-7,  # the codes stay: at 1e-5 82 % of them changed
-    decoder_rate=1e-3,
-    head_rate=2e-3,
+    steps=3000,
+    learning_rate=1e-3,
+    head_rate=1e-3,
+    codes="following",
+    reconstruction=10.0,
     cross_entropy=1.0,
     skeleton_recall=1.0,
     augment=AugmentConfig(),
-    validate_every=300,
+    validate_every=1000,
     name=NAME,
 )
 
@@ -53,37 +59,78 @@ TEACH = TeachConfig(
 def make_teacher(out: Path, *, seed: int = 0, command: str = "") -> Iterator[Report]:
     """Write the checkpoint and its card to `out`, intermediate files to out/run."""
     run = out / "run" / NAME
-    crops: tuple[list[Crop], list[Crop]] = ([], [])
-    for name in ("isotropic", "coarse-z"):
-        recipe = RECIPES[name]
-        for held_out, found in enumerate(crops):
-            count = PHANTOMS // 20 if held_out else PHANTOMS
-            seeds = [HELD_OUT * (2 * seed + held_out) + number for number in range(count)]
-            pool = run / "phantoms" / name
-            yield from fill_pool(pool, partial(phantom_config, recipe), seeds)
-            found += [crop_of_phantom(phantom_path(pool, number), name) for number in seeds]
-    sources = tuple(source_of_crop(crop) for crop in crops[0])
-    size = crops[0][0].voxel_size_um
-    about = {"source": f"{len(sources)} phantoms of napari_vesselkd.phantoms, no real volume"}
-    material = Material(sources, (), tuple(crops[1]), size, about)
-    yield from pretrain(material, run / "pretrain", replace(PRETRAIN, seed=seed))
-    parent = CheckpointRegistry().get(run / "pretrain" / "checkpoints" / PRETRAIN.name)
-    yield from teach(material, parent, run / "teach", replace(TEACH, seed=seed))
+    whole = yield from whole_phantoms(run / "phantoms", seed)
+    yield from pretrain(whole, run / "pretrain", replace(PRETRAIN, seed=seed))
+    material, held_out = yield from phantoms(run / "phantoms", seed)
+    pretrained = CheckpointRegistry().get(run / "pretrain" / "checkpoints" / PRETRAIN.name)
+    yield from teach(material, pretrained, run / "teach", replace(TEACH, seed=seed))
     taught = CheckpointRegistry().get(run / "teach" / "checkpoints" / NAME)
     lineage = {
         **taught.card.lineage,
         "parent": "pretraining by the same command",
-        "pretraining": parent.card.lineage,
-        "data": about["source"],
+        "pretraining": pretrained.card.lineage,
+        "data": material.about["source"],
         "seed": seed,
         "command": command,
         "commit": commit(),
     }
     description = "Small teacher with its codebook (SegResNet), trained on phantoms"
     teacher = taught.load().half()  # half the size
-    metrics = {**parent.card.metrics, "held_out_phantoms": _scores(teacher.float(), crops[1])}
+    metrics = {**pretrained.card.metrics, "held_out_phantoms": _scores(teacher.float(), held_out)}
     card = replace(taught.card, description=description, lineage=lineage, metrics=metrics)
     save_checkpoint(out / NAME, teacher.half(), card)
+
+
+def whole_phantoms(pool: Path, seed: int) -> Generator[Report, None, Material]:
+    """Return what the teacher is pretrained on."""
+    crops: list[Crop] = []
+    for name in reversed(THIN):
+        seeds = range(HELD_OUT * 2 * seed, HELD_OUT * 2 * seed + WHOLE_PHANTOMS)
+        yield from fill_pool(pool / name, partial(phantom_config, RECIPES[name]), seeds)
+        crops += [crop_of_phantom(phantom_path(pool / name, number), name) for number in seeds]
+    return _material(crops, ())
+
+
+def phantoms(pool: Path, seed: int) -> Generator[Report, None, tuple[Material, list[Crop]]]:
+    """Return what the teacher learns from, and whole phantoms that it does not."""
+    learned: list[Crop] = []
+    held_out: list[Crop] = []
+    for name in THIN:
+        first, other = HELD_OUT * 2 * seed, HELD_OUT * (2 * seed + 1)
+        learned += yield from varied_crops(pool / name, name, range(first, first + PHANTOMS), seed)
+        seeds = range(other, other + HELD_OUT_PHANTOMS)
+        yield from fill_pool(pool / name, partial(phantom_config, RECIPES[name]), seeds)
+        held_out += [crop_of_phantom(phantom_path(pool / name, number), name) for number in seeds]
+    return _material(learned, held_out), held_out
+
+
+def _material(crops: Sequence[Crop], watched: Sequence[Crop]) -> Material:
+    sources = tuple(source_of_crop(crop) for crop in crops)
+    about = {"source": f"{len(sources)} phantoms of napari_vesselkd.phantoms, no real volume"}
+    return Material(sources, (), tuple(watched), crops[0].voxel_size_um, about)
+
+
+def varied_crops(
+    pool: Path, name: str, seeds: Sequence[int], seed: int
+) -> Generator[Report, None, list[Crop]]:
+    """Return phantoms of a recipe to learn from: windows of several percentiles, some thin as stacks are."""
+    yield from fill_pool(pool, partial(phantom_config, RECIPES[name]), seeds)
+    share, thinnest = THIN[name]
+    crops = []
+    for number in seeds:
+        rng = np.random.default_rng([seed, number])
+        crop = crop_of_phantom(phantom_path(pool, number), name, rng.uniform(*UPPERS))
+        crops.append(_thin(crop, thinnest, rng) if rng.random() < share else crop)
+    return crops
+
+
+def _thin(crop: Crop, thinnest: int, rng: np.random.Generator) -> Crop:
+    """Return some slices of a crop, as thin stacks have."""
+    depth = crop.image.shape[0]
+    slices = int(rng.integers(thinnest, depth + 1))
+    start = int(rng.integers(depth - slices + 1))
+    part = slice(start, start + slices)
+    return replace(crop, image=crop.image[part], label=crop.label[part])
 
 
 def _scores(teacher: nn.Module, crops: Sequence[Crop]) -> dict[str, float]:
