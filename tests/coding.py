@@ -13,7 +13,7 @@ from segmenting import structured
 
 TINY = TeacherConfig(3, "segresnet", 12, QuantiserConfig(codes=16, width=8), 64)
 # stride; which of a window's codes is taken; where the window begins, seen from the first voxel of the cell
-GRIDS = {"segresnet": (32, 1, -16), "swin_unetr": (32, 1, -32), "unetr": (16, 2, -32)}
+GRIDS = {"segresnet": (32, 1, -28), "swin_unetr": (32, 1, -32), "unetr": (16, 2, -32)}
 
 
 def card_of(config, **changes):

@@ -33,7 +33,8 @@ class Network(nn.Module):
     decoder : tuple of str
         How the names of the parameters behind the codebook begin.
     centre : float
-        Where in its cell the field of view of a code is centred, 0 its first voxel, 0.5 its middle.
+        Where in its cell what decides a code is centred in a trained teacher, 0 its first voxel, 0.5 its
+        middle.
     """
 
     width: int
@@ -141,7 +142,7 @@ class SegResNetNetwork(Network):
     z_tap = "net.down_layers.5"
     preactivation_tap = "net.down_layers.5.1.act:input"
     decoder = ("net.up_", "net.conv_final")
-    centre = 0.0  # of convolutions with stride 2 and kernel 3, which begin at the first voxel
+    centre = 0.375  # 0 in one that learned nothing: strides of 2 begin at the first voxel (docs/adr/0009)
 
     def __init__(self, config: TeacherConfig) -> None:
         from monai.networks.nets import SegResNet

@@ -7,8 +7,8 @@ volumes) for the first corner of its windows, 57 for their middle. So each cell 
 which it always lies at the same place, that nearest to the middle, and the window is put so that the centre
 of what the code sees is the middle of the cell::
 
-    SegResNet, P = 64     window |        |=== code ===|       |      code 1 of 2 is centred on voxel 32,
-                          cell            |============|              the middle of the window
+    SegResNet, P = 64     window |          |=== code ===|     |      code 1 of 2 looks at voxel 44, nearer to
+                          cell              |============|            the middle than voxel 12 of code 0
 
     Swin UNETR, P = 64    window |============|=== code ===|          of two equally good places, one is taken
                           cell                |============|
