@@ -13,6 +13,7 @@ from napari_vesselkd.patterns.grid import CodeGrid, grid_of
     ("patch", "step", "centre", "place", "lead"),
     [
         (64, 32, 0.375, 1, 28),  # SegResNet
+        (64, 32, 0.0, 1, 16),
         (64, 32, 0.5, 1, 32),  # Swin UNETR
         (64, 16, 0.5, 2, 32),  # UNETR
         (96, 32, 0.5, 1, 32),

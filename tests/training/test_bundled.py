@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 
@@ -42,6 +43,10 @@ def test_a_student_is_taught_on_phantoms_half_of_them_without_labels(tiny, tmp_p
     before = (tmp_path / "out" / "student-coarse-z.safetensors").read_bytes()
     bundled_students.main(words)  # nothing is computed again
     assert (tmp_path / "out" / "student-coarse-z.safetensors").read_bytes() == before
+    words[1:2] = [str(tmp_path / "again"), "--start", str(tmp_path / "out" / "student-coarse-z")]
+    bundled_students.main(words)
+    lineage = CheckpointRegistry().get(tmp_path / "again" / "student-coarse-z").card.lineage
+    assert (lineage["parent"], lineage["parent_sha256"]) == ("student-coarse-z", sha256(before).hexdigest())
 
 
 def test_the_teacher_is_pretrained_and_fine_tuned_on_phantoms(tiny, monkeypatch, tmp_path, capsys):
@@ -60,6 +65,7 @@ def test_the_teacher_is_pretrained_and_fine_tuned_on_phantoms(tiny, monkeypatch,
     assert found.card.metrics["held_out_phantoms"]["count"] == 2
     assert found.card.lineage["pretraining"]["config"]["steps"] == 1
     assert found.card.lineage["pretraining"]["source"].startswith("4 phantoms")
+    assert "codebook" in found.card.lineage["pretraining"] and "codebook" not in found.card.metrics
     assert found.card.lineage["config"]["codes"] == "following"
     assert found.path.with_suffix(".safetensors").stat().st_size < 10e6
 
@@ -67,12 +73,12 @@ def test_the_teacher_is_pretrained_and_fine_tuned_on_phantoms(tiny, monkeypatch,
 def test_some_phantoms_are_thin_and_windows_differ(tiny, monkeypatch, tmp_path):
     monkeypatch.setattr(bundled_teacher, "PHANTOMS", 20)
     monkeypatch.setattr(bundled_teacher, "HELD_OUT_PHANTOMS", 2)
-    *_, (material, held_out) = returned(bundled_teacher.phantoms(tmp_path, 0))
+    *_, material = returned(bundled_teacher.phantoms(tmp_path, 0))
     flat = [source.volume.shape[0] for source in material.labelled if source.name.startswith("coarse-z")]
     assert len(flat) == 20 and min(flat) >= 10 and 4 <= sum(slices < 32 for slices in flat) <= 13
     saturated = [float((array(one.volume) >= one.window.high).mean()) for one in material.labelled]
     assert min(saturated) < 0.015 and max(saturated) > 0.035
-    assert [crop.image.shape[0] for crop in held_out] == [32, 32, 64, 64]
+    assert [crop.image.shape[0] for crop in material.watched] == [32, 32, 64, 64]
 
 
 def array(volume):

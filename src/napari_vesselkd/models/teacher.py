@@ -202,8 +202,9 @@ class Teacher(nn.Module):
         u = self.down(z)
         found = self.quantiser(u)
         features = self._decode(found.q, skips, skip_keep)
-        seen = self._decode(found.q, skips, 0.0) if of_codes else features
-        image = self.reconstruction(seen) if reconstruct else None
+        image = None
+        if reconstruct:
+            image = self.reconstruction(self._decode(found.q, skips, 0.0) if of_codes else features)
         return TeacherView(self.out(features), image, z, u, found.q, found.indices, found.loss)
 
     def codes(self, x: Tensor) -> Tensor:

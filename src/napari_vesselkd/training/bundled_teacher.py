@@ -61,14 +61,14 @@ def make_teacher(out: Path, *, seed: int = 0, command: str = "") -> Iterator[Rep
     run = out / "run" / NAME
     whole = yield from whole_phantoms(run / "phantoms", seed)
     yield from pretrain(whole, run / "pretrain", replace(PRETRAIN, seed=seed))
-    material, held_out = yield from phantoms(run / "phantoms", seed)
+    material = yield from phantoms(run / "phantoms", seed)
     pretrained = CheckpointRegistry().get(run / "pretrain" / "checkpoints" / PRETRAIN.name)
     yield from teach(material, pretrained, run / "teach", replace(TEACH, seed=seed))
     taught = CheckpointRegistry().get(run / "teach" / "checkpoints" / NAME)
     lineage = {
         **taught.card.lineage,
         "parent": "pretraining by the same command",
-        "pretraining": pretrained.card.lineage,
+        "pretraining": {**pretrained.card.lineage, **pretrained.card.metrics},
         "data": material.about["source"],
         "seed": seed,
         "command": command,
@@ -76,7 +76,7 @@ def make_teacher(out: Path, *, seed: int = 0, command: str = "") -> Iterator[Rep
     }
     description = "Small teacher with its codebook (SegResNet), trained on phantoms"
     teacher = taught.load().half()  # half the size
-    metrics = {**pretrained.card.metrics, "held_out_phantoms": _scores(teacher.float(), held_out)}
+    metrics = {"held_out_phantoms": _scores(teacher.float(), material.watched)}
     card = replace(taught.card, description=description, lineage=lineage, metrics=metrics)
     save_checkpoint(out / NAME, teacher.half(), card)
 
@@ -85,29 +85,32 @@ def whole_phantoms(pool: Path, seed: int) -> Generator[Report, None, Material]:
     """Return what the teacher is pretrained on."""
     crops: list[Crop] = []
     for name in reversed(THIN):
-        seeds = range(HELD_OUT * 2 * seed, HELD_OUT * 2 * seed + WHOLE_PHANTOMS)
-        yield from fill_pool(pool / name, partial(phantom_config, RECIPES[name]), seeds)
-        crops += [crop_of_phantom(phantom_path(pool / name, number), name) for number in seeds]
+        first = HELD_OUT * 2 * seed
+        crops += yield from _whole_crops(pool / name, name, range(first, first + WHOLE_PHANTOMS))
     return _material(crops, ())
 
 
-def phantoms(pool: Path, seed: int) -> Generator[Report, None, tuple[Material, list[Crop]]]:
-    """Return what the teacher learns from, and whole phantoms that it does not."""
+def phantoms(pool: Path, seed: int) -> Generator[Report, None, Material]:
+    """Return what the teacher learns to segment from; whole phantoms that it does not are watched."""
     learned: list[Crop] = []
     held_out: list[Crop] = []
     for name in THIN:
         first, other = HELD_OUT * 2 * seed, HELD_OUT * (2 * seed + 1)
         learned += yield from varied_crops(pool / name, name, range(first, first + PHANTOMS), seed)
-        seeds = range(other, other + HELD_OUT_PHANTOMS)
-        yield from fill_pool(pool / name, partial(phantom_config, RECIPES[name]), seeds)
-        held_out += [crop_of_phantom(phantom_path(pool / name, number), name) for number in seeds]
-    return _material(learned, held_out), held_out
+        held_out += yield from _whole_crops(pool / name, name, range(other, other + HELD_OUT_PHANTOMS))
+    return _material(learned, held_out)
 
 
 def _material(crops: Sequence[Crop], watched: Sequence[Crop]) -> Material:
     sources = tuple(source_of_crop(crop) for crop in crops)
     about = {"source": f"{len(sources)} phantoms of napari_vesselkd.phantoms, no real volume"}
     return Material(sources, (), tuple(watched), crops[0].voxel_size_um, about)
+
+
+def _whole_crops(pool: Path, name: str, seeds: Sequence[int]) -> Generator[Report, None, list[Crop]]:
+    """Return phantoms of a recipe as they are."""
+    yield from fill_pool(pool, partial(phantom_config, RECIPES[name]), seeds)
+    return [crop_of_phantom(phantom_path(pool, number), name) for number in seeds]
 
 
 def varied_crops(

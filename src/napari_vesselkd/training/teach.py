@@ -226,6 +226,7 @@ def _card(
     return replace(
         parent.card,
         description=f"Teacher with its codebook, fine-tuned from {parent.card.name} on labels",
+        metrics={},  # what was measured of its parent is not true of it
         lineage={
             "stage": "finetune-teacher",
             "parent": parent.card.name,
