@@ -47,6 +47,10 @@ def test_a_student_is_taught_on_phantoms_half_of_them_without_labels(tiny, tmp_p
     bundled_students.main(words)
     lineage = CheckpointRegistry().get(tmp_path / "again" / "student-coarse-z").card.lineage
     assert (lineage["parent"], lineage["parent_sha256"]) == ("student-coarse-z", sha256(before).hexdigest())
+    bundled_students.main(["--out", str(tmp_path / "control"), "--method", "baseline"])
+    card = CheckpointRegistry().get(tmp_path / "control" / "student-coarse-z").card
+    assert card.lineage["config"]["method"] == "baseline" and not card.lineage["teacher"]
+    assert card.description == RECIPES["coarse-z"].description
 
 
 def test_the_teacher_is_pretrained_and_fine_tuned_on_phantoms(tiny, monkeypatch, tmp_path, capsys):

@@ -1,12 +1,13 @@
 """Make the bundled students by VpbSD: taught by a teacher, on phantoms alone.
 
     python -m napari_vesselkd.training.bundled_students --out DIR [--teacher NAME] [--recipe coarse-z]
-        [--start student-coarse-z]
+        [--start student-coarse-z] [--method baseline]
 
 Half of a recipe's phantoms are learned from with their labels, the others as unlabelled volumes (stage C of
 VpbSD); with --start by a student that labels alone have taught already (`napari_vesselkd.training.bundled`).
-A run that was stopped goes on where it was when the command is given again; the card records the
-command, the teacher, seed, time and configuration.
+With --method baseline the labels of that half alone are learned from: what teaching is to be compared with.
+A run that was stopped goes on where it was when the command is given again; the card records the command,
+the teacher, seed, time and configuration.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from napari_vesselkd.training.sources import Material
 from napari_vesselkd.training.streams import Source, source_of_crop
 
 PATCHES = {"coarse-z": (32, 128, 128), "isotropic": (64, 64, 64)}
+TAUGHT = {"vpbsd": "taught on phantoms by VpbSD", "baseline": "trained on phantoms"}
 DISTILL = DistillConfig(
     options={"soft": True},
     steps=1600,
@@ -41,7 +43,6 @@ DISTILL = DistillConfig(
     learning_rate=5e-3,
     average=0.995,
     cross_entropy=1.0,
-    skeleton_recall=1.0,
     augment=AugmentConfig(),
     pool=80,
 )
@@ -73,7 +74,7 @@ def make_student(
     student = cast(Student, taught.load())
     card = describe(student, replace(recipe, upper=upper), taught.card.statistics_depth)
     lineage = {**taught.card.lineage, "data": about["source"], "command": command, "commit": commit()}
-    description = f"{recipe.description.removesuffix(', trained on phantoms')}, taught on phantoms by VpbSD"
+    description = f"{recipe.description.removesuffix(', trained on phantoms')}, {TAUGHT[config.method]}"
     save_checkpoint(out / recipe.name, student, replace(card, description=description, lineage=lineage))
 
 
@@ -87,6 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--start", help="student whose weights to begin with, a name or path; else random ones"
     )
+    parser.add_argument("--method", choices=[*TAUGHT], default=DISTILL.method)
     parser.add_argument("--recipe", choices=[*PATCHES, "all"], default="all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=DISTILL.steps)
@@ -100,7 +102,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     teacher = CheckpointRegistry().get(given.teacher)
     for key in PATCHES if given.recipe == "all" else [given.recipe]:
         recipe = replace(RECIPES[key], seed=given.seed, phantoms=given.phantoms or RECIPES[key].phantoms)
-        config = replace(DISTILL, steps=given.steps, learning_rate=given.learning_rate)
+        config = replace(DISTILL, steps=given.steps, learning_rate=given.learning_rate, method=given.method)
+        if given.method == "baseline":
+            config = replace(config, options={})
         start = None if given.start is None else CheckpointRegistry().get(given.start)
         for report in make_student(recipe, key, teacher, given.out, config, start=start, command=command):
             print(json.dumps(report.to_dict()), flush=True)

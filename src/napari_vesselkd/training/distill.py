@@ -189,7 +189,8 @@ def distill(
                 material, teacher, run, config, student, answers=answers or run / "teacher"
             )
         anisotropy = (0.0, 1e9) if recipe is None else recipe.anisotropy
-        made_from = {"stage": "distill", **_parents(teacher, start), **material.about}
+        asked = teacher if METHODS[config.method].needs_teacher else None
+        made_from = {"stage": "distill", **_parents(asked, start), **material.about}
         upper = config.upper if teacher is None else float(teacher.card.intensity["upper"])
         card = CheckpointCard(
             name=config.name,
