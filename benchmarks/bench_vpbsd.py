@@ -4,11 +4,13 @@
     python benchmarks/bench_vpbsd.py --out DIR --reduced    # phantoms, few methods and steps: for a CPU
     VESSELKD_DATA=... python benchmarks/bench_vpbsd.py --out DIR --data two-photon [--reduced]
 
+With --reduced the teacher of each part begins with the bundled one, else it is pretrained there.
+
 The phantoms are 40 volumes of 96^3 voxels in 5 groups, of all kinds, or with --data instrument capillary beds
 under one microscope; of those to learn from 6 have labels (--labelled) and the rest count as unlabelled: what
 more labels are worth is what the best pseudo-labels could be. The two-photon volumes are 7 in 5 groups, one
-of which is held out at a time; the images of those to learn from are the unlabelled data too. Nothing of a
-held-out group is seen by any stage.
+of which is held out at a time; the images of those to learn from are the unlabelled data too, and all or
+--labelled of them have labels. Nothing of a held-out group is seen by any stage.
 
 It makes the data set in DIR/data, then runs `vesselkd crossval` into DIR/compared; run again, it goes on, and
 several may run at a time. --processes N shares the work on one machine. Words behind -- go to crossval, for
@@ -48,6 +50,7 @@ METHODS = (
 )
 FEW = "baseline,fitnets,vpbsd,vpbsd-without-codes,vpbsd-without-pseudo"
 SIZES = {"full": (3, METHODS), "reduced": (1, FEW)}
+TEACHER = "teacher-small"  # that reduced comparisons begin with
 # Steps at which the losses have settled on these small data sets; the papers' 300 epochs are for larger ones.
 FULL = (
     ("pretrain.steps", 6000),
@@ -61,17 +64,15 @@ FULL = (
     ("distill.steps", 10_000),
     ("distill.pool", 1000),
 )
-REDUCED = (  # about forty minutes a fold on one core
-    ("pretrain.steps", 400),
-    ("pretrain.batch", 2),
-    ("teach.steps", 800),
-    ("teach.learning_rate", 1e-6),  # at 1e-4 95 % of the codes changed
-    ("teach.decoder_rate", 2e-3),
-    ("teach.head_rate", 2e-3),
-    ("teach.validate_every", 800),
-    ("distill.steps", 800),
-    ("distill.pool", 160),
-    ("distill.validate_every", 800),
+REDUCED = (  # the bundled teacher knows phantoms already: it learns gently
+    ("teach.steps", 120),
+    ("teach.learning_rate", 1e-5),
+    ("teach.decoder_rate", 1e-5),
+    ("teach.head_rate", 1e-5),
+    ("teach.validate_every", 120),
+    ("distill.steps", 600),
+    ("distill.pool", 120),
+    ("distill.validate_every", 600),
 )
 INSTRUMENT = PhantomConfig(
     shape=(SIDE,) * 3,
@@ -161,10 +162,13 @@ def command(options: argparse.Namespace, data: Path) -> list[str]:
     words += ["--seeds", str(options.seeds or seeds), "--methods", options.methods or methods]
     words += ["--preset", "quick" if options.reduced else "evidence", "--processes", str(options.processes)]
     settings = [*(REDUCED if options.reduced else FULL)]
+    if options.reduced:
+        words += ["--teacher", TEACHER]
     if options.data == "two-photon":
         settings += FLAT
-    else:
-        words += ["--labelled", str(options.labelled)]
+    labelled = options.labelled or (LABELLED if options.data != "two-photon" else None)
+    if labelled:
+        words += ["--labelled", str(labelled)]
     for key, value in settings:
         words += ["--set", f"{key}={value}"]
     return [*words, *options.more]
@@ -177,7 +181,9 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", choices=(*KINDS,), default="phantoms")
-    parser.add_argument("--labelled", type=int, default=LABELLED, help="of the phantoms to learn from")
+    parser.add_argument(
+        "--labelled", type=int, help=f"of the volumes to learn from; {LABELLED} phantoms, all two-photon ones"
+    )
     parser.add_argument("--reduced", action="store_true", help="few methods, one seed, few steps")
     parser.add_argument("--methods", help="with commas between them")
     parser.add_argument("--seeds", type=int)

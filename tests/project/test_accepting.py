@@ -187,37 +187,54 @@ def test_a_full_disk_for_the_journal_leaves_the_block_as_it_was(project, monkeyp
 
 
 KILLED = """
-    import os, signal, sys
-    from pathlib import Path
+    # One process imports everything and divides itself for every place: importing takes longer than acting.
+    import itertools, os, shutil, signal, sys, threading
     import zarr.storage._local as local
     from napari_vesselkd.labels import journal
     from napari_vesselkd.project import Project
 
-    project = Project.open(sys.argv[1])
-    project.edit_block(1), project.edit_block(2)
-    left = int(sys.argv[3])
+    prepared, what, folder = sys.argv[1:]
     write, put = os.write, local._put
 
-    def die():
-        global left
-        left -= 1
-        if left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+    def act(path, left):
+        project = Project.open(path)
+        project.edit_block(1), project.edit_block(2)
 
-    def dying_write(file, data):
-        if left == 0:
-            write(file, data[: len(data) // 2])
-        die()
-        return write(file, data)
+        def die():
+            nonlocal left
+            left -= 1
+            if left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
 
-    def dying_put(*arguments, **options):
-        die()
-        return put(*arguments, **options)
+        def dying_write(file, data):
+            if left == 0:
+                write(file, data[: len(data) // 2])
+            die()
+            return write(file, data)
 
-    journal.os.write, local._put = dying_write, dying_put
-    getattr(project, sys.argv[2])(2)
-    journal.os.write = write
-    print(left)
+        def dying_put(*arguments, **options):
+            die()
+            return put(*arguments, **options)
+
+        journal.os.write, local._put = dying_write, dying_put
+        getattr(project, what)(2)
+
+    assert threading.active_count() == 1
+    for place in itertools.count():
+        path = f"{folder}/{place}.vesselkd"
+        shutil.copytree(prepared, path)
+        child = os.fork()
+        if not child:
+            try:
+                act(path, place)
+            except BaseException as error:
+                sys.stderr.write(repr(error))
+                os._exit(1)
+            os._exit(0)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        print(code, flush=True)
+        if code != -signal.SIGKILL:
+            break
 """
 
 
@@ -237,26 +254,22 @@ def prepared(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["accept", "skip"])
 def test_killed_anywhere_in_the_middle_state_and_stores_agree_when_it_is_opened(prepared, tmp_path, what):
-    place, seen = 0, set()
-    while True:
-        path = tmp_path / f"{what}{place}.vesselkd"
-        shutil.copytree(prepared, path)
-        done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(KILLED), str(path), what, str(place)],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        with Project.open(path) as project:
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(KILLED), str(prepared), what, str(tmp_path)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    *killed, last = map(int, done.stdout.split())
+    assert set(killed) == {-signal.SIGKILL}
+    assert last == 0, done.stderr
+    seen = set()
+    for place in range(len(killed) + 1):
+        with Project.open(tmp_path / f"{place}.vesselkd") as project:
             check_agreement(project)
             assert project.pending == ()
             seen.add(project.block(2).state)
             edit = project.edit_block(2)
             assert not edit.voxels[:10, :10, :10].any()
             assert edit.can_undo
-        shutil.rmtree(path)
-        if done.returncode == 0:
-            break
-        assert done.returncode == -signal.SIGKILL, done.stderr
-        place += 1
-    assert place > 5
+    assert len(killed) > 5
     assert BlockState.OPEN in seen
     assert len(seen) == 2
