@@ -13,7 +13,7 @@ demo:            ## the main job on the bundled sample: a window where there is 
 
 test:            ## the whole suite, window tests included (ARGS="tests/volume -k zarr" for a part)
 	@scripts/setup.sh test
-	@$(MALLOC) $(BYTECODE) .venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(MALLOC) $(BYTECODE) .venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check:           ## what pre-commit runs: style, types, layers, spelling, manifest
 	@scripts/setup.sh test
