@@ -57,6 +57,18 @@ def test_lanes_are_filled_where_the_width_allows():
     assert FoldedConvolution(torch.nn.Conv3d(4, 32, 3, padding=1)).fold(16) == 1
 
 
+@torch.no_grad()
+def test_in_half_precision_a_narrower_part_gives_the_same_numbers():
+    torch.manual_seed(0)
+    folded = FoldedConvolution(torch.nn.Conv3d(8, 4, 3, padding=1), 0.01, torch.bfloat16)
+    x = torch.randn(48, 64, 48, 8).bfloat16()
+    whole = folded(x)
+    for width in (10, 13, 14, 18, 22, 26, 41):
+        part = folded(x[:, :, :width].contiguous())
+        assert part.shape[2] == width
+        torch.testing.assert_close(part[:, :, :-1], whole[:, :, : width - 1], atol=0, rtol=0)
+
+
 @pytest.mark.parametrize("factors", [(2, 2, 2), (1, 2, 2), (2, 1, 1), (1, 1, 1), (2, 2, 1), (1, 3, 2)])
 @torch.no_grad()
 def test_upsampling_is_trilinear_up_to_the_border(factors):

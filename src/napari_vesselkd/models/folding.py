@@ -58,19 +58,29 @@ class FoldedConvolution:
     def out_channels(self) -> int:
         return self.weight.shape[0]
 
+    @property
+    def fullest(self) -> int:
+        """How many neighbours along x fill the lanes."""
+        return max(1, LANES // self.out_channels)
+
     def fold(self, width: int) -> int:
         """Return how many neighbours along x are computed as one cell where the result is `width` long."""
-        wanted = max(1, LANES // self.out_channels)
-        return next(f for f in range(wanted, 0, -1) if width % f == 0)
+        return next(f for f in range(self.fullest, 0, -1) if width % f == 0)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return the result, (z, y, x, O), of `x` (z, y, x, I)."""
-        cells = self.folded(x)
-        fold = cells.shape[3] // self.out_channels
-        return cells.reshape(*cells.shape[:2], cells.shape[2] * fold, self.out_channels)
+        """Return the result, (z, y, x, O), of `x` (z, y, x, I).
+
+        Always in cells of the `fullest`: in cells of another length a processor that multiplies matrices
+        (AMX) adds in another order, and in half precision a block of another width would differ.
+        """
+        width = x.shape[2] // self.stride[2]
+        missing = -width % self.fullest
+        cells = self.folded(F.pad(x, (0, 0, 0, missing * self.stride[2])) if missing else x)
+        found = cells.reshape(*cells.shape[:2], width + missing, self.out_channels)
+        return found[:, :, :width].contiguous()
 
     def folded(self, x: Tensor) -> Tensor:
-        """Return the result as it is computed: (z, y, x / f, f O)."""
+        """Return the result as it is computed: (z, y, x / f, f O), of any width."""
         fold = self.fold(x.shape[2] // self.stride[2])
         weight, bias = self._weights(fold)
         if any(self.padding):

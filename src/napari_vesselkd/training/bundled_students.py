@@ -73,9 +73,10 @@ def make_student(
     taught = CheckpointRegistry().get(run / "checkpoints" / recipe.name)
     student = cast(Student, taught.load())
     card = describe(student, replace(recipe, upper=upper), taught.card.statistics_depth)
-    lineage = {**taught.card.lineage, "data": about["source"], "command": command, "commit": commit()}
+    made = {"data": about["source"], "seed": recipe.seed, "command": command, "commit": commit()}
     description = f"{recipe.description.removesuffix(', trained on phantoms')}, {TAUGHT[config.method]}"
-    save_checkpoint(out / recipe.name, student, replace(card, description=description, lineage=lineage))
+    card = replace(card, description=description, lineage=taught.card.lineage | made)
+    save_checkpoint(out / recipe.name, student, card)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
