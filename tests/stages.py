@@ -16,6 +16,7 @@ from napari_vesselkd.volume import open_volume, write_multiscale
 
 SIZE = (1.0, 1.0, 1.0)
 SHAPE = (24, 40, 40)
+FEW_WINDOWS = (24, 32, 32)  # of a data set: what a teacher segments in the fewest windows
 GROUPS = ("one", "two", "three", "one", "four", "four")
 HEADER = "image,label,group,voxel_size_um\n"
 SMALL = TeacherConfig(network="segresnet", feature_size=12)
@@ -29,8 +30,8 @@ BLOCKS = [
 ]
 
 
-def phantom(seed):
-    config = PhantomConfig(shape=SHAPE, seed=seed, voxel_size_um=SIZE, scene="capillary")
+def phantom(seed, shape=SHAPE):
+    config = PhantomConfig(shape=shape, seed=seed, voxel_size_um=SIZE, scene="capillary")
     return make_phantom(config)
 
 
@@ -38,7 +39,7 @@ def write_data_set(folder, labelled=4):
     """Write six volumes in four groups, the first ones with labels; return the path of data.csv."""
     rows = []
     for number, group in enumerate(GROUPS):
-        made = phantom(number)
+        made = phantom(number, FEW_WINDOWS)
         write_multiscale(folder / f"image-{number}.ome.zarr", made.image, voxel_size_um=SIZE, levels=1)
         label = ""
         if number < labelled:
