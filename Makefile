@@ -7,13 +7,16 @@ MALLOC = MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=1073741824
 # The tests start some hundred Python processes: compiled files halve the time in which each is there.
 BYTECODE = env -u PYTHONDONTWRITEBYTECODE
 
+# In their order: reordered, the longest files, of one test each, come last and one process waits.
+ORDER = --dist loadfile --no-loadscope-reorder
+
 demo:            ## the main job on the bundled sample: a window where there is a display, else files
 	@scripts/setup.sh demo
 	@.venv/bin/vesselkd demo $(ARGS)
 
 test:            ## the whole suite, window tests included (ARGS="tests/volume -k zarr" for a part)
 	@scripts/setup.sh test
-	@$(MALLOC) $(BYTECODE) .venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(MALLOC) $(BYTECODE) .venv/bin/python -m pytest -n 2 $(ORDER) $(ARGS)
 
 check:           ## what pre-commit runs: style, types, layers, spelling, manifest
 	@scripts/setup.sh test

@@ -4,7 +4,8 @@
     python benchmarks/bench_vpbsd.py --out DIR --reduced    # phantoms, few methods and steps: for a CPU
     VESSELKD_DATA=... python benchmarks/bench_vpbsd.py --out DIR --data two-photon [--reduced]
 
-With --reduced the teacher of each part begins with the bundled one, else it is pretrained there.
+With --reduced the teacher of each part begins with the bundled one, or with the --teacher that is given
+behind --; else it is pretrained there.
 
 The phantoms are 40 volumes of 96^3 voxels in 5 groups, of all kinds, or with --data instrument capillary beds
 under one microscope; of those to learn from 6 have labels (--labelled) and the rest count as unlabelled: what
@@ -162,7 +163,7 @@ def command(options: argparse.Namespace, data: Path) -> list[str]:
     words += ["--seeds", str(options.seeds or seeds), "--methods", options.methods or methods]
     words += ["--preset", "quick" if options.reduced else "evidence", "--processes", str(options.processes)]
     settings = [*(REDUCED if options.reduced else FULL)]
-    if options.reduced:
+    if options.reduced and "--teacher" not in options.more:
         words += ["--teacher", TEACHER]
     if options.data == "two-photon":
         settings += FLAT

@@ -23,10 +23,10 @@ from napari_vesselkd.learning import (
     teach_and_distill,
     teach_from,
 )
-from napari_vesselkd.learning.choosing import choose_teacher, distill_by, preset_of
+from napari_vesselkd.learning.choosing import choose_teacher, preset_of
 from napari_vesselkd.learning.estimate import estimate_pretraining
 from napari_vesselkd.project import Project
-from napari_vesselkd.training.distill import DistillConfig
+from napari_vesselkd.training.distill import DistillConfig, distill_by
 from napari_vesselkd.training.presets import PRESETS
 from napari_vesselkd.training.pretrain import PretrainConfig, StageFinished
 from napari_vesselkd.training.teach import TeachConfig

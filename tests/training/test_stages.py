@@ -182,10 +182,9 @@ def test_settings_of_the_codes_that_cannot_be_are_refused():
 
 def test_a_teacher_that_goes_on_reconstructing_makes_more_of_its_codes(material, pretrained, tmp_path):
     """Of the codes alone, on what it learned from; the term is reported with its weight."""
-    errors = []
+    errors, following = [], replace(TEACH, steps=8, validate_every=8, learning_rate=1e-3, codes="following")
     for weight in (0.0, 10.0):
-        config = replace(TEACH, steps=8, validate_every=8, learning_rate=1e-3, codes="following")
-        config = replace(config, reconstruction=weight)
+        config = replace(following, reconstruction=weight)
         reports = list(teach(material, pretrained[1], tmp_path / str(weight), config))
         named = [report.terms for report in reports if isinstance(report, FitProgress) and report.terms]
         assert all(("reconstruction" in terms) == (weight > 0) for terms in named) and named

@@ -11,7 +11,6 @@ from napari_vesselkd.cli.settings import assignment, build_config, differences
 from napari_vesselkd.cli.training_jobs import absolute, absolute_checkpoint, plain, source_of
 from napari_vesselkd.errors import InvalidInputError
 from napari_vesselkd.learning import is_project
-from napari_vesselkd.learning.choosing import distill_by
 from napari_vesselkd.learning.stages import (
     check_distill_from,
     check_pretrain,
@@ -24,7 +23,7 @@ from napari_vesselkd.learning.stages import (
     teach_from,
 )
 from napari_vesselkd.reports import Report
-from napari_vesselkd.training.distill import DistillConfig
+from napari_vesselkd.training.distill import DistillConfig, distill_by
 from napari_vesselkd.training.presets import Preset
 from napari_vesselkd.training.pretrain import PretrainConfig
 from napari_vesselkd.training.teach import TeachConfig

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from napari_vesselkd.distillation import METHODS
 from napari_vesselkd.errors import InvalidInputError
-from napari_vesselkd.learning.choosing import distill_by
 from napari_vesselkd.training.checking import check_at_least
-from napari_vesselkd.training.distill import DistillConfig
+from napari_vesselkd.training.distill import DistillConfig, distill_by
 from napari_vesselkd.training.pretrain import PretrainConfig
 from napari_vesselkd.training.teach import TeachConfig
 

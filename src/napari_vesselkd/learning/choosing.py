@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import fields, replace
 from pathlib import Path
 
 from napari_vesselkd.checkpoints import Checkpoint
-from napari_vesselkd.distillation import METHODS
 from napari_vesselkd.errors import CheckpointError, CheckpointNotFoundError, InvalidInputError
 from napari_vesselkd.learning.turn import choose_student, is_project, kept_copy, registry_of
 from napari_vesselkd.training.bundled import RECIPES
-from napari_vesselkd.training.distill import DistillConfig
 from napari_vesselkd.training.finetune import recipe_of
 from napari_vesselkd.training.presets import PRESETS, Preset
 from napari_vesselkd.training.teach import require_teacher
@@ -58,21 +55,6 @@ def preset_of(preset: str | Preset) -> Preset:
     if preset not in PRESETS:
         raise InvalidInputError("There is no such preset", value=preset, limit=", ".join(PRESETS))
     return PRESETS[preset]
-
-
-def distill_by(config: DistillConfig, method: str) -> DistillConfig:
-    """Return `config` for another method: options that it does not know are left out.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is no such method.
-    """
-    if method not in METHODS:
-        raise InvalidInputError("There is no such method", value=method, limit=", ".join(METHODS))
-    known = {one.name for one in fields(METHODS[method].Config)}
-    options = {name: value for name, value in config.options.items() if name in known}
-    return replace(config, method=method, options=options)
 
 
 def student_in_use(source: str | Path, run: Path, preset: Preset) -> Checkpoint | None:

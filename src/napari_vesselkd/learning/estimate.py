@@ -9,12 +9,13 @@ from pathlib import Path
 import psutil
 
 from napari_vesselkd.distillation import METHODS
-from napari_vesselkd.learning.choosing import choose_teacher, distill_by, preset_of
+from napari_vesselkd.learning.choosing import choose_teacher, preset_of
 from napari_vesselkd.learning.costs import giga_macs, parameters_of
 from napari_vesselkd.models import Student, StudentConfig
 from napari_vesselkd.models.devices import checked_device
 from napari_vesselkd.models.teacher import Teacher, TeacherConfig
 from napari_vesselkd.reports import Report
+from napari_vesselkd.training.distill import distill_by
 from napari_vesselkd.training.presets import Preset
 from napari_vesselkd.training.pretrain import PretrainConfig
 from napari_vesselkd.training.teach import TeachConfig

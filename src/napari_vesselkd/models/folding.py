@@ -80,7 +80,7 @@ class FoldedConvolution:
         return found[:, :, :width].contiguous()
 
     def folded(self, x: Tensor) -> Tensor:
-        """Return the result as it is computed: (z, y, x / f, f O), of any width."""
+        """Return the result as it is computed: (z, y, x / f, f O), see `fold`."""
         fold = self.fold(x.shape[2] // self.stride[2])
         weight, bias = self._weights(fold)
         if any(self.padding):

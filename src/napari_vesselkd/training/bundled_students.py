@@ -1,4 +1,4 @@
-"""Make the bundled students by VpbSD: taught by a teacher, on phantoms alone.
+"""Make students by VpbSD, such as the bundled isotropic one: taught by a teacher, on phantoms alone.
 
     python -m napari_vesselkd.training.bundled_students --out DIR [--teacher NAME] [--recipe coarse-z]
         [--start student-coarse-z] [--method baseline]
@@ -23,13 +23,14 @@ from typing import cast
 import torch
 
 from napari_vesselkd.checkpoints import Checkpoint, CheckpointRegistry, save_checkpoint
+from napari_vesselkd.distillation import METHODS
 from napari_vesselkd.models import Student
 from napari_vesselkd.reports import Report
 from napari_vesselkd.training.augment import AugmentConfig
 from napari_vesselkd.training.bundled import HELD_OUT, RECIPES, Recipe, commit, describe
 from napari_vesselkd.training.bundled_teacher import NAME as TEACHER
 from napari_vesselkd.training.bundled_teacher import varied_crops
-from napari_vesselkd.training.distill import DistillConfig, distill
+from napari_vesselkd.training.distill import DistillConfig, distill, distill_by
 from napari_vesselkd.training.sources import Material
 from napari_vesselkd.training.streams import Source, source_of_crop
 
@@ -69,7 +70,8 @@ def make_student(
     about = {"source": f"{half} phantoms with labels, {len(sources) - half} without; no real volume"}
     material = Material(tuple(sources[:half]), tuple(hidden), (), crops[0].voxel_size_um, about)
     asked = replace(config, student=key, patch=PATCHES[key], seed=recipe.seed, name=recipe.name)
-    yield from distill(material, teacher, run, asked, start=start)
+    heard = teacher if METHODS[config.method].needs_teacher else None
+    yield from distill(material, heard, run, asked, start=start)
     taught = CheckpointRegistry().get(run / "checkpoints" / recipe.name)
     student = cast(Student, taught.load())
     card = describe(student, replace(recipe, upper=upper), taught.card.statistics_depth)
@@ -103,9 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     teacher = CheckpointRegistry().get(given.teacher)
     for key in PATCHES if given.recipe == "all" else [given.recipe]:
         recipe = replace(RECIPES[key], seed=given.seed, phantoms=given.phantoms or RECIPES[key].phantoms)
-        config = replace(DISTILL, steps=given.steps, learning_rate=given.learning_rate, method=given.method)
-        if given.method == "baseline":
-            config = replace(config, options={})
+        config = replace(DISTILL, steps=given.steps, learning_rate=given.learning_rate)
+        config = distill_by(config, given.method)
         start = None if given.start is None else CheckpointRegistry().get(given.start)
         for report in make_student(recipe, key, teacher, given.out, config, start=start, command=command):
             print(json.dumps(report.to_dict()), flush=True)

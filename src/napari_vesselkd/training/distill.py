@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -189,8 +189,7 @@ def distill(
                 material, teacher, run, config, student, answers=answers or run / "teacher"
             )
         anisotropy = (0.0, 1e9) if recipe is None else recipe.anisotropy
-        asked = teacher if METHODS[config.method].needs_teacher else None
-        made_from = {"stage": "distill", **_parents(asked, start), **material.about}
+        made_from = {"stage": "distill", **_parents(teacher, start), **material.about}
         upper = config.upper if teacher is None else float(teacher.card.intensity["upper"])
         card = CheckpointCard(
             name=config.name,
@@ -206,6 +205,21 @@ def distill(
         )
         save_checkpoint(target, student, card)
     yield finished("distill", target, load_checkpoint(target)[1])
+
+
+def distill_by(config: DistillConfig, method: str) -> DistillConfig:
+    """Return `config` for another method: options that it does not know are left out.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such method.
+    """
+    if method not in METHODS:
+        raise InvalidInputError("There is no such method", value=method, limit=", ".join(METHODS))
+    known = {one.name for one in fields(METHODS[method].Config)}
+    options = {name: value for name, value in config.options.items() if name in known}
+    return replace(config, method=method, options=options)
 
 
 def check_distill(material: Material, teacher: Checkpoint | None, config: DistillConfig) -> None:
