@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_vesselkd.geometry import Region
-from napari_vesselkd.training import AugmentConfig
+from napari_vesselkd.training import AugmentConfig, streams
 from napari_vesselkd.training.crops import Crop
 from napari_vesselkd.training.streams import Place, Source, Stream, StreamPatches, source_of_crop
 from napari_vesselkd.volume import IntensityWindow, open_volume, volume_from_arrays, write_multiscale
@@ -44,7 +44,8 @@ def test_the_same_number_gives_the_same_batch_and_another_number_another():
     assert (one.image != other.image).any()
 
 
-def test_a_place_reads_its_own_voxels_and_nothing_else():
+def test_a_place_of_a_large_source_reads_its_own_voxels_and_nothing_else(monkeypatch):
+    monkeypatch.setattr(streams, "KEPT_BYTES", 40 * 64 * 64 * 4 - 1)
     array = Reads(np.arange(40 * 64 * 64, dtype=np.float32).reshape(40, 64, 64))
     volume = volume_from_arrays([array], voxel_size_um=(1, 1, 1), name="counted")
     stream = Stream([Source("counted", volume, IntensityWindow(0, 40 * 64 * 64))], SHAPE)
@@ -54,6 +55,31 @@ def test_a_place_reads_its_own_voxels_and_nothing_else():
     assert tuple(part.stop - part.start for part in array.regions[0]) == SHAPE
     expected = array.array[3:19, 5:37, 7:39] / (40 * 64 * 64)
     np.testing.assert_allclose(patch.image, expected, atol=1e-6)
+
+
+def test_small_sources_are_read_once_as_many_as_fit(monkeypatch):
+    """The first one fits with its labels, the second does not any more; the patches are those of the arrays."""
+    first, second = (Reads(source().volume.levels[0][:]) for _ in range(2))
+    volumes = [volume_from_arrays([array], voxel_size_um=(1, 1, 1)) for array in (first, second)]
+    asked = []
+
+    def labels(region):
+        asked.append(region)
+        return np.full(region.shape, 2, np.uint8)
+
+    monkeypatch.setattr(streams, "KEPT_BYTES", volumes[0].nbytes * 2)
+    stream = Stream([Source("one", volume, IntensityWindow(0, 100), labels) for volume in volumes], SHAPE)
+    for array in (first, second):
+        array.regions.clear()
+    places = [Place(number, (z, 3, 5)) for z in range(4) for number in (0, 1)]
+    patches = [stream.read(place) for place in places]
+    assert len(first.regions) == 1 and len(second.regions) == 4
+    assert asked.count(Region.whole((40, 64, 64))) == 1 and len(asked) == 5
+    for place, patch in zip(places, patches, strict=True):
+        z = place.start[0]
+        expected = first.array[z : z + 16, 3:35, 5:37] / 100
+        np.testing.assert_allclose(patch.image, expected, atol=1e-6)
+        assert (patch.mask & 1).all()
 
 
 def test_a_volume_thinner_than_a_patch_is_reflected_and_the_filling_does_not_count():

@@ -1,7 +1,8 @@
 """Patches read straight from chunked volumes: what does not fit in memory can be learned from.
 
 A source is one volume with its intensity window and, where there are any, labels. A stream draws places in
-its sources and reads the patches there.
+its sources and reads the patches there. Small sources are read once and kept: to decode the same chunks again
+for every patch takes longer than a step of the student.
 
 Notation: patches are (z, y, x); B batch. Where a volume is thinner than a patch it is filled by reflection.
 """
@@ -10,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +25,7 @@ from napari_vesselkd.volume import IntensityWindow, Volume, volume_from_arrays
 
 Labels = npt.NDArray[np.uint8]
 TRIES = 16
+KEPT_BYTES = 256 * 2**20  # of images and labels that a stream keeps in memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,19 +94,23 @@ class Stream:
         Of a patch.
     vessels : float
         Share of the places, in sources with labels, that are to hold a vessel.
+
+    Of the first sources, as many as fit into `KEPT_BYTES` are kept whole after their first use.
     """
 
     def __init__(self, sources: Sequence[Source], shape: Shape, vessels: float = 0.5) -> None:
         self.sources, self.shape, self.vessels = list(sources), shape, vessels
         sizes = np.array([float(np.prod(source.volume.shape)) for source in self.sources])
         self._shares = sizes / sizes.sum()
+        kept = np.cumsum([_bytes(source) for source in self.sources]) <= KEPT_BYTES
+        self._readers = [_Reader(source, bool(fits)) for source, fits in zip(self.sources, kept, strict=True)]
 
     def place(self, rng: np.random.Generator) -> Place:
         """Return a random place; with labels, one where something is labelled."""
         number = int(rng.choice(len(self.sources), p=self._shares))
-        labels, vessel = self.sources[number].labels, rng.random() < self.vessels
+        labels, vessel = self._readers[number].labels, rng.random() < self.vessels
         place = self._anywhere(number, rng)
-        if labels is None:
+        if self.sources[number].labels is None:
             return place
         best = place
         for _ in range(TRIES):
@@ -121,8 +129,9 @@ class Stream:
     def read(self, place: Place) -> Patch:
         """Return the patch at a place."""
         source, region = self.sources[place.source], self._region(place)
-        image = source.window.apply(source.volume.read(region))
-        mask = np.zeros(image.shape, np.uint8) if source.labels is None else mask_of(source.labels(region))
+        reader = self._readers[place.source]
+        image = source.window.apply(reader.image(region))
+        mask = np.zeros(image.shape, np.uint8) if source.labels is None else mask_of(reader.labels(region))
         return Patch(*fill(image, mask, self.shape))
 
     def name(self, place: Place) -> str:
@@ -139,6 +148,34 @@ class Stream:
     def _anywhere(self, number: int, rng: np.random.Generator) -> Place:
         sides = zip(self.sources[number].volume.shape, self.shape, strict=True)
         return Place(number, as_shape([int(rng.integers(max(0, n - side) + 1)) for n, side in sides]))
+
+
+class _Reader:
+    """Reads a source; one that is `kept` is read whole, once."""
+
+    def __init__(self, source: Source, kept: bool) -> None:
+        self.source, self.kept = source, kept
+        self.labels_of: Any = source.labels  # called where there are labels alone
+        self.everything = Region.whole(source.volume.shape)
+
+    def image(self, region: Region) -> npt.NDArray[Any]:
+        return self._image[region.slices] if self.kept else self.source.volume.read(region)
+
+    def labels(self, region: Region) -> Labels:
+        return self._labels[region.slices] if self.kept else self.labels_of(region)
+
+    @cached_property
+    def _image(self) -> npt.NDArray[Any]:
+        return self.source.volume.read(self.everything)
+
+    @cached_property
+    def _labels(self) -> Labels:
+        return self.labels_of(self.everything)
+
+
+def _bytes(source: Source) -> int:
+    """Return what a source takes in memory when it is kept."""
+    return source.volume.nbytes + (0 if source.labels is None else source.volume.size)
 
 
 class StreamPatches:
