@@ -58,7 +58,7 @@ def test_a_place_of_a_large_source_reads_its_own_voxels_and_nothing_else(monkeyp
 
 
 def test_small_sources_are_read_once_as_many_as_fit(monkeypatch):
-    """The first one fits with its labels, the second does not any more; the patches are those of the arrays."""
+    """The first one fits with its labels, the second not any more; the patches are the same."""
     first, second = (Reads(source().volume.levels[0][:]) for _ in range(2))
     volumes = [volume_from_arrays([array], voxel_size_um=(1, 1, 1)) for array in (first, second)]
     asked = []

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from napari_vesselkd.training.patches import Batch, fill, to_batch
 from napari_vesselkd.volume import IntensityWindow, Volume, volume_from_arrays
 
 Labels = npt.NDArray[np.uint8]
+LabelsOf = Callable[[Region], Labels]
 TRIES = 16
 KEPT_BYTES = 256 * 2**20  # of images and labels that a stream keeps in memory
 
@@ -45,7 +46,7 @@ class Source:
     name: str
     volume: Volume
     window: IntensityWindow
-    labels: Callable[[Region], Labels] | None = None
+    labels: LabelsOf | None = None
 
 
 def source_of_crop(crop: Crop) -> Source:
@@ -155,7 +156,7 @@ class _Reader:
 
     def __init__(self, source: Source, kept: bool) -> None:
         self.source, self.kept = source, kept
-        self.labels_of: Any = source.labels  # called where there are labels alone
+        self.labels_of = cast(LabelsOf, source.labels)  # called where there are labels alone
         self.everything = Region.whole(source.volume.shape)
 
     def image(self, region: Region) -> npt.NDArray[Any]:
