@@ -61,6 +61,17 @@ def test_pseudo_labels_are_hard_and_for_unlabelled_entries_alone():
     assert gradient[2:].any()
 
 
+def test_cross_entropy_on_the_pseudo_labels_comes_beside_dice_where_it_is_asked_for():
+    published, _, _ = terms(step=10_000, steps=100)
+    found, lesson, _ = terms(config=VpbSDConfig(pseudo_cross_entropy=0.7), step=10_000, steps=100)
+    hard = (lesson.taught.pseudo[2:, :, :-2] > 0.5).float()
+    oracle = torch.nn.BCELoss()(torch.sigmoid(lesson.logits[2:, :, :-2]), hard)
+    more = found["pseudo-labels"] - published["pseudo-labels"]
+    torch.testing.assert_close(more, 0.7 * oracle, atol=1e-5, rtol=1e-5)
+    (gradient,) = torch.autograd.grad(found["pseudo-labels"], lesson.logits)
+    assert not gradient[:2].any() and not gradient[:, :, -2:].any()
+
+
 def test_the_pseudo_labels_grow_with_the_ramp_and_the_codes_are_there_from_the_start():
     (early, _, _), (late, _, _) = terms(step=0, steps=300), terms(step=80, steps=300)
     assert number(early["pseudo-labels"]) == pytest.approx(math.exp(-5) * number(late["pseudo-labels"]))

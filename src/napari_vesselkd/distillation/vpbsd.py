@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_vesselkd.distillation.dice import soft_dice_loss
@@ -31,6 +32,9 @@ class PseudoConfig:
         Weight, at its largest, of the Dice loss on them.
     pseudo_ramp : float
         Share of the steps in which it grows; 0: it is constant.
+    pseudo_cross_entropy : float
+        Weight of the binary cross entropy on them, beside Dice; 0 as published. Dice alone hardly minds
+        background that is called vessel, and a student can come to flood volumes that are sparser than those.
     soft : bool
         Whether they are the teacher's probabilities (methods 1.10); else ``probability > 0.5``, as published.
     confident : (float, float)
@@ -39,6 +43,7 @@ class PseudoConfig:
 
     pseudo: float = 1.0
     pseudo_ramp: float = RAMP
+    pseudo_cross_entropy: float = 0.0
     soft: bool = False
     confident: tuple[float, float] = (0.1, 0.9)
 
@@ -138,13 +143,16 @@ class VpbSDWithoutPseudo(VpbSD):
 
 
 def pseudo_term(lesson: Lesson, config: PseudoConfig, watched: dict[str, Tensor]) -> Tensor:
-    """Return the weighted Dice loss against the pseudo-labels of the unlabelled entries (eq. 12)."""
+    """Return the weighted loss against the pseudo-labels of the unlabelled entries: Dice (eq. 12), and more."""
     part = lesson.unlabelled
     target, counts = pseudo_labels(lesson, config)
     watched["confident"] = mean_where(counts, lesson.valid[part])
-    probability = torch.sigmoid(lesson.logits[part].float())
-    weight = config.pseudo * ramp(lesson.step, lesson.steps, config.pseudo_ramp)
-    return weight * soft_dice_loss(probability, target, counts)
+    logits = lesson.logits[part].float()
+    loss = soft_dice_loss(torch.sigmoid(logits), target, counts)
+    if config.pseudo_cross_entropy:
+        each = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+        loss = loss + config.pseudo_cross_entropy * mean_where(each, counts)
+    return config.pseudo * ramp(lesson.step, lesson.steps, config.pseudo_ramp) * loss
 
 
 @torch.no_grad()
