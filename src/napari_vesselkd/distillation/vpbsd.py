@@ -143,7 +143,7 @@ class VpbSDWithoutPseudo(VpbSD):
 
 
 def pseudo_term(lesson: Lesson, config: PseudoConfig, watched: dict[str, Tensor]) -> Tensor:
-    """Return the weighted loss against the pseudo-labels of the unlabelled entries: Dice (eq. 12), and more."""
+    """Return the weighted loss against the pseudo-labels of the unlabelled entries (eq. 12, and more)."""
     part = lesson.unlabelled
     target, counts = pseudo_labels(lesson, config)
     watched["confident"] = mean_where(counts, lesson.valid[part])
