@@ -123,12 +123,21 @@ def test_a_cross_validation_that_was_killed_goes_on_with_what_is_missing(capsys,
     assert RunFolder(folder / "out").status().state is JobState.CRASHED
     finished = {path: path.read_bytes() for path in (folder / "out" / "cells").glob("*.json")}
     assert 3 <= len(finished) < 5
-    assert run(capsys, *words, "--seeds", "2").code == 2
+    other = run(capsys, *words, "--labelled", "1")
+    assert other.code == 2 and "other settings" in other.err
     outcome = run(capsys, *RunFolder(folder / "out").command)
     assert outcome.code == 0, outcome.err
     assert all(path.read_bytes() == content for path, content in finished.items())
     assert "baseline" in outcome.out and str(folder / "out" / "table.md") in outcome.out
     assert run(capsys, "jobs", "attach", folder / "out").out == outcome.out
+    words[words.index("--seeds") + 1] = "2"
+    more = run(capsys, *words)
+    assert more.code == 0, more.err
+    assert all(path.read_bytes() == content for path, content in finished.items())
+    assert {path.stem for path in (folder / "out" / "cells").glob("*baseline.json")} == {
+        f"fold-{fold}-seed-{seed}-baseline" for fold in (1, 2) for seed in (0, 1)
+    }
+    assert run(capsys, *words).out == more.out != outcome.out
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")

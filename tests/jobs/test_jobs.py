@@ -423,6 +423,28 @@ def test_another_configuration_or_kind_in_the_folder_is_refused(place):
         RunFolder.create(place / "run", kind="m", command=["m"], config={"steps": 3, "name": "a"})
 
 
+def test_a_run_may_get_more_of_what_can_grow_and_nothing_else(place):
+    def create(**config):
+        wanted = {"steps": 3, "seeds": 2, "names": ["a", "b"], **config}
+        return RunFolder.create(
+            place / "run", kind="k", command=["k"], config=wanted, grows=("seeds", "names")
+        )
+
+    assert not create().grown
+    for config in ({"seeds": 1}, {"names": ["a"]}, {"seeds": 3, "steps": 4}, {"seeds": 3, "other": 1}):
+        with pytest.raises(InvalidInputError, match="other settings"):
+            create(**config)
+    assert not create().grown
+    run = create(seeds=3, names=["b", "c", "a"])
+    assert run.grown and run.config == {"steps": 3, "seeds": 3, "names": ["b", "c", "a"]}
+    reports = recorded(run, lambda: iter([Notice("one"), Notice("two")]))
+    next(reports)
+    with pytest.raises(InvalidInputError, match="other settings"):
+        create(seeds=4, names=["a", "b", "c"])
+    list(reports)
+    assert create(seeds=4, names=["a", "b", "c"]).grown
+
+
 @pytest.mark.parametrize("name", ["notes.txt", "config.toml"])
 def test_a_folder_that_holds_something_else_is_refused(place, name):
     (place / "run").mkdir()

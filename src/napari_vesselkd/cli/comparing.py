@@ -27,6 +27,7 @@ from napari_vesselkd.learning.crossval import check_crossval, crossval
 from napari_vesselkd.reports import Notice, Report
 
 KIND = "crossval"
+GROWS = ("methods", "seeds")  # a finished comparison can get more of them
 NAMED = ("folds", "seeds", "labelled", "teacher", "student")  # settings with options of their own
 LEADER = "VESSELKD_LEADER"  # environment variable: the process that started a helper
 END_LIMIT = 10.0  # s for a helper to end by itself
@@ -112,7 +113,12 @@ def run_crossval(
         return
     try:
         run_job(
-            KIND, source, out, lambda run: CrossvalRequest(place, run, preset, config, processes), console
+            KIND,
+            source,
+            out,
+            lambda run: CrossvalRequest(place, run, preset, config, processes),
+            console,
+            grows=GROWS,
         )
     except OutputBusyError:
         _help(reports, folder, console)

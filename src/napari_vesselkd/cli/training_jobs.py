@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -48,7 +48,14 @@ Make = Callable[[Path], Request]
 
 
 def run_job(
-    kind: str, source: str, out: str | None, make: Make, console: Console, *, shared: bool = False
+    kind: str,
+    source: str,
+    out: str | None,
+    make: Make,
+    console: Console,
+    *,
+    shared: bool = False,
+    grows: Collection[str] = (),
 ) -> None:
     """Do what a request asks in a run folder, or go on there, and print the outcome.
 
@@ -65,6 +72,8 @@ def run_job(
     console : Console
     shared : bool, optional
         Whether processes that torchrun started can share the work.
+    grows : collection of str, optional
+        Settings that may be more than before where a run goes on, see `RunFolder.create`.
 
     Raises
     ------
@@ -80,17 +89,19 @@ def run_job(
         if ranks.count() > 1:
             _check_shared(kind, source, out, shared)
         if ranks.is_first():
-            _lead(kind, source, out, make, console)
+            _lead(kind, source, out, make, console, grows=grows)
         else:
             _help(make(absolute(str(out))))
     finally:
         ranks.leave()
 
 
-def _lead(kind: str, source: str, out: str | None, make: Make, console: Console) -> None:
-    request, run = _begin(kind, source, out, make, console)
+def _lead(
+    kind: str, source: str, out: str | None, make: Make, console: Console, *, grows: Collection[str]
+) -> None:
+    request, run = _begin(kind, source, out, make, console, grows=grows)
     ranks.meet()
-    if run.status().state is JobState.FINISHED:
+    if run.status().state is JobState.FINISHED and not run.grown:
         console.show(Notice(f"This run is finished already: {run.path}"))
         _print_again(run, console)
         return
@@ -162,14 +173,14 @@ def _plain(value: Any) -> Any:
 
 
 def _begin(
-    kind: str, source: str, out: str | None, make: Make, console: Console
+    kind: str, source: str, out: str | None, make: Make, console: Console, *, grows: Collection[str]
 ) -> tuple[Request, RunFolder]:
     """Check everything, then make the run folder, or open the one that is there."""
     if out is not None:
         request = make(absolute(out))
         if not (request.run / "config.toml").exists():
             request.check()
-        return request, _made(kind, request)
+        return request, _made(kind, request, grows)
     if not is_project(source):
         raise InvalidInputError(
             "A run on a data set needs a folder", value=source, limit="--out RUN", remedy="Give --out RUN"
@@ -186,8 +197,10 @@ def _begin(
     return request, _made(kind, request)
 
 
-def _made(kind: str, request: Request) -> RunFolder:
-    return RunFolder.create(request.run, kind=kind, command=request.command(), config=request.settings())
+def _made(kind: str, request: Request, grows: Collection[str] = ()) -> RunFolder:
+    return RunFolder.create(
+        request.run, kind=kind, command=request.command(), config=request.settings(), grows=grows
+    )
 
 
 def _about_the_last_run(kind: str, project: Project, make: Make) -> Iterator[Notice]:

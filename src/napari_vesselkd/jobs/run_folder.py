@@ -8,7 +8,7 @@ import platform
 import shlex
 import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -88,13 +88,22 @@ class RunFolder:
     Attributes
     ----------
     path : Path
+    grown : bool
+        Whether it was opened with more than it was made with, see `create`.
     """
 
     path: Path
+    grown: bool = False
 
     @classmethod
     def create(
-        cls, path: str | Path, *, kind: str, command: Sequence[str], config: Mapping[str, Any]
+        cls,
+        path: str | Path,
+        *,
+        kind: str,
+        command: Sequence[str],
+        config: Mapping[str, Any],
+        grows: Collection[str] = (),
     ) -> Self:
         """Make the run folder of a command, or open it again to go on with the same one.
 
@@ -107,6 +116,9 @@ class RunFolder:
             Arguments of ``vesselkd``.
         config : mapping
             Plain values; None is left out.
+        grows : collection of str, optional
+            Settings that may be more than they were in the run that is there, while nobody works on it:
+            numbers larger, lists with something added.
 
         Raises
         ------
@@ -118,17 +130,18 @@ class RunFolder:
         path = Path(path).expanduser().absolute()
         wanted = {key: value for key, value in config.items() if value is not None}
         found = read_config(path)
+        run = cls(path, grown=found is not None and _is_more(wanted, found.get(kind), grows))
         if found is None:
             _check_empty(path)
-        elif found != {kind: wanted}:
+        elif found != {kind: wanted} and (not run.grown or run.status().state is JobState.RUNNING):
             raise _another_run(path, kind, wanted, found)
-        run = cls(path)
         with output_errors(path):
             path.mkdir(parents=True, exist_ok=True)
             if run.command != tuple(command):  # also where the folder was moved
                 write_aside(path / "command.txt", shlex.join(["vesselkd", *command]) + "\n")
             if found is None:
                 write_aside(path / "environment.json", json.dumps(environment(), indent=2) + "\n")
+            if found != {kind: wanted}:
                 write_aside(path / "config.toml", tomli_w.dumps({kind: wanted}))
         return run
 
@@ -335,6 +348,20 @@ def _between(first: str, last: str) -> float:
         return max(0.0, (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds())
     except ValueError:
         return 0.0
+
+
+def _is_more(wanted: Mapping[str, Any], there: Mapping[str, Any] | None, grows: Collection[str]) -> bool:
+    """Return whether `wanted` is what is there but for settings that may grow and have grown."""
+    if there is None or wanted == there or wanted.keys() != there.keys():
+        return False
+    return all(
+        wanted[key] == before or (key in grows and _at_least(wanted[key], before))
+        for key, before in there.items()
+    )
+
+
+def _at_least(value: Any, before: Any) -> bool:
+    return set(value) >= set(before) if isinstance(value, list) else bool(value > before)
 
 
 def _another_run(

@@ -69,5 +69,9 @@ class CellFolder:
         aside.write_text(json.dumps({"cell": cell.name, **values}, indent=1) + "\n", encoding="utf-8")
         aside.replace(path)
 
+    def forget(self, cell: Cell) -> None:
+        """Take back that a cell is finished."""
+        self._result_path(cell).unlink(missing_ok=True)
+
     def _result_path(self, cell: Cell) -> Path:
         return self.out / "cells" / f"{cell.name}.json"

@@ -182,6 +182,8 @@ class _Work:
             _check_fold(self.source, fold, self.config)
         began, first = time.monotonic(), len(self.finished())
         self.kept.make()
+        if not all(map(self.kept.has, self.cells)):
+            self.kept.forget(Cell(COSTS))  # of fewer methods, perhaps without a teacher
         while len(done := self.finished()) < len(self.cells):
             worked = False
             for cell in self.cells:
