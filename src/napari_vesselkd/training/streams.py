@@ -26,7 +26,7 @@ from napari_vesselkd.volume import IntensityWindow, Volume, volume_from_arrays
 Labels = npt.NDArray[np.uint8]
 LabelsOf = Callable[[Region], Labels]
 TRIES = 16
-KEPT_BYTES = 256 * 2**20  # of images and labels that a stream keeps in memory
+KEPT_BYTES = 64 * 2**20  # of images and labels that a stream keeps: little, beside what training takes
 
 
 @dataclass(frozen=True, eq=False)
