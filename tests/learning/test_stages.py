@@ -155,7 +155,7 @@ def test_the_estimate_of_a_method_leaves_the_teacher_out_and_pretraining_has_its
 
 def test_a_preset_of_vpbsd_does_for_other_methods():
     evidence = preset_of("evidence").distill
-    assert evidence.options == {"soft": True}
+    assert evidence.options == {"soft": True, "pseudo_cross_entropy": 1.0}
     assert distill_by(evidence, "kd") == replace(evidence, method="kd", options={})
     assert distill_by(evidence, "vpbsd") == evidence
 
