@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from monai.losses import DiceLoss
 
 from napari_vesselkd.distillation import METHODS, PRESETS, TeacherLesson, VpbSDConfig
-from napari_vesselkd.distillation.dice import dice_loss, soft_dice_loss
+from napari_vesselkd.distillation.losses import dice_loss, soft_dice_loss
 from napari_vesselkd.distillation.ramp import ramp
 from napari_vesselkd.distillation.vpbsd import pseudo_labels
 from napari_vesselkd.errors import InvalidInputError

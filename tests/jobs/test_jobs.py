@@ -439,8 +439,12 @@ def test_a_run_may_get_more_of_what_can_grow_and_nothing_else(place):
     assert run.grown and run.config == {"steps": 3, "seeds": 3, "names": ["b", "c", "a"]}
     reports = recorded(run, lambda: iter([Notice("one"), Notice("two")]))
     next(reports)
-    with pytest.raises(InvalidInputError, match="other settings"):
-        create(seeds=4, names=["a", "b", "c"])
+    for asked_to_stop in (False, True):
+        if asked_to_stop:
+            run.ask_to_stop()
+        with pytest.raises(InvalidInputError, match="other settings"):
+            create(seeds=4, names=["a", "b", "c"])
+    run.stop_path.unlink()
     list(reports)
     assert create(seeds=4, names=["a", "b", "c"]).grown
 

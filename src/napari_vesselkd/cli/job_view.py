@@ -69,7 +69,7 @@ def stop_job(run: str, wait: float, console: Console) -> None:
         raise InvalidInputError("The time to wait is negative", value=wait, limit="0 or more seconds")
     before = RunFolder.open(run).status()
     status = stop(run, wait=wait)
-    said = [] if before.state in (JobState.RUNNING, JobState.STOPPING) else ["It was not running."]
+    said = [] if before.state.active else ["It was not running."]
     if status.state is not JobState.FINISHED:
         said.append(f"To go on: vesselkd jobs resume {shlex.quote(str(status.path))}")
     _print_status(status, said, console)

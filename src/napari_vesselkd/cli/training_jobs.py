@@ -217,7 +217,7 @@ def _about_the_last_run(kind: str, project: Project, make: Make) -> Iterator[Not
     wanted = make(last.path).settings()
     if RunFolder(last.path).config != {key: value for key, value in wanted.items() if value is not None}:
         return
-    if last.state in (JobState.RUNNING, JobState.STOPPING):
+    if last.state.active:
         raise OutputBusyError(
             "This project is learning already",
             value=last.path,

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_vesselkd.distillation.dice import soft_dice_loss
 from napari_vesselkd.distillation.hints import aligned, z_tap
+from napari_vesselkd.distillation.losses import cross_entropy, soft_dice_loss
 from napari_vesselkd.distillation.method import Lesson, Method, mean_where
 from napari_vesselkd.distillation.ramp import ramp
 from napari_vesselkd.errors import InvalidInputError
@@ -150,8 +149,7 @@ def pseudo_term(lesson: Lesson, config: PseudoConfig, watched: dict[str, Tensor]
     logits = lesson.logits[part].float()
     loss = soft_dice_loss(torch.sigmoid(logits), target, counts)
     if config.pseudo_cross_entropy:
-        each = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-        loss = loss + config.pseudo_cross_entropy * mean_where(each, counts)
+        loss = loss + config.pseudo_cross_entropy * cross_entropy(logits, target, counts)
     return config.pseudo * ramp(lesson.step, lesson.steps, config.pseudo_ramp) * loss
 
 

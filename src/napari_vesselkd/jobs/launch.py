@@ -21,7 +21,6 @@ from napari_vesselkd.volume import output_errors
 
 # glibc gives large blocks back to the system and faults them in again at every step, half of a step's time.
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
-ACTIVE = (JobState.RUNNING, JobState.STOPPING)
 END_LIMIT = 5.0
 POLL = 0.1
 NICENESS = 5
@@ -110,7 +109,7 @@ def stop(run: str | Path, *, wait: float = 30.0) -> JobStatus:
     """
     folder = RunFolder.open(run)
     process = process_of(folder.session())
-    if folder.status().state not in ACTIVE or process is None:
+    if not folder.status().state.active or process is None:
         return folder.status()
     family = _family(process)
     folder.ask_to_stop()
@@ -126,7 +125,7 @@ def follow(run: str | Path, *, poll: float = 0.2) -> Iterator[dict[str, Any]]:
     """Yield the events of a job, from its first one on and as they come, until it has ended."""
     folder, offset = RunFolder.open(run), 0
     while True:
-        active = folder.status().state in ACTIVE
+        active = folder.status().state.active
         events, offset = folder.events(offset)
         yield from events
         if not active:

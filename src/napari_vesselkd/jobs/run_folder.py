@@ -46,6 +46,11 @@ class JobState(StrEnum):
     CRASHED = "crashed"
     MISSING = "missing"
 
+    @property
+    def active(self) -> bool:
+        """Whether a process works on it."""
+        return self in (JobState.RUNNING, JobState.STOPPING)
+
 
 @dataclass(frozen=True)
 class JobStatus:
@@ -133,7 +138,7 @@ class RunFolder:
         run = cls(path, grown=found is not None and _is_more(wanted, found.get(kind), grows))
         if found is None:
             _check_empty(path)
-        elif found != {kind: wanted} and (not run.grown or run.status().state is JobState.RUNNING):
+        elif found != {kind: wanted} and (not run.grown or run.status().state.active):
             raise _another_run(path, kind, wanted, found)
         with output_errors(path):
             path.mkdir(parents=True, exist_ok=True)
@@ -352,15 +357,13 @@ def _between(first: str, last: str) -> float:
 
 def _is_more(wanted: Mapping[str, Any], there: Mapping[str, Any] | None, grows: Collection[str]) -> bool:
     """Return whether `wanted` is what is there but for settings that may grow and have grown."""
-    if there is None or wanted == there or wanted.keys() != there.keys():
+    if there is None or wanted.keys() != there.keys():
         return False
-    return all(
-        wanted[key] == before or (key in grows and _at_least(wanted[key], before))
-        for key, before in there.items()
-    )
+    changed = {key for key, before in there.items() if wanted[key] != before}
+    return bool(changed) and changed <= set(grows) and all(_more(wanted[key], there[key]) for key in changed)
 
 
-def _at_least(value: Any, before: Any) -> bool:
+def _more(value: Any, before: Any) -> bool:
     return set(value) >= set(before) if isinstance(value, list) else bool(value > before)
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from napari_vesselkd.distillation.dice import dice_loss, share
+from napari_vesselkd.distillation.losses import cross_entropy, dice_loss, share
 from napari_vesselkd.training.patches import Batch
 
 __all__ = ["LossConfig", "dice_loss", "segmentation_terms"]
@@ -38,8 +37,7 @@ def segmentation_terms(logits: Tensor, batch: Batch, config: LossConfig | None =
     if config.dice:
         terms["Dice"] = config.dice * dice_loss(probability, batch.label, batch.valid)
     if config.cross_entropy:
-        each = F.binary_cross_entropy_with_logits(logits.float(), batch.label, reduction="none")
-        mean = (each * batch.valid).sum() / batch.valid.sum().clamp_min(1)
+        mean = cross_entropy(logits.float(), batch.label, batch.valid)
         terms["cross entropy"] = config.cross_entropy * mean
     if config.skeleton_recall:
         line = batch.centreline * batch.valid

@@ -1,8 +1,11 @@
-"""Dice losses of probabilities (B, 1, *) in [0, 1]; voxels with ``valid == 0`` do not count."""
+"""Losses of probabilities in [0, 1] or logits, (B, 1, *); voxels with ``valid == 0`` do not count."""
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor
+
+from napari_vesselkd.distillation.method import mean_where
 
 SMOOTH = 1e-5
 
@@ -22,6 +25,11 @@ def soft_dice_loss(probability: Tensor, target: Tensor, valid: Tensor) -> Tensor
     p, y = probability * valid, target * valid
     whole = p.sum() + y.sum()
     return 1 - share(whole - (p - y).abs().sum(), whole)
+
+
+def cross_entropy(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """Return the mean binary cross entropy of logits against a target in [0, 1]."""
+    return mean_where(F.binary_cross_entropy_with_logits(logits, target, reduction="none"), valid)
 
 
 def share(part: Tensor, whole: Tensor) -> Tensor:
