@@ -19,12 +19,11 @@ import pytest
 
 from napari_vesselkd import jobs
 from napari_vesselkd.errors import InvalidInputError, OutputBusyError, VesselKDError
-from napari_vesselkd.jobs import JobState, RunFolder, recorded
+from napari_vesselkd.jobs import JobState, RunFolder, recorded, run_folder
 from napari_vesselkd.reports import Notice, Progress
 
 TICKING = Path(__file__).with_name("ticking.py")
 LIMIT = 120
-ACTIVE = (JobState.RUNNING, JobState.STOPPING)
 
 
 def until(condition, what="it"):
@@ -43,7 +42,7 @@ def place(tmp_path, monkeypatch):
     (folder / "control" / "go").touch()
     yield folder
     for status in jobs.known_runs(folder):
-        if status.state in ACTIVE and RunFolder(status.path).session()["pid"] != os.getpid():
+        if status.state.active and RunFolder(status.path).session()["pid"] != os.getpid():
             jobs.stop(status.path, wait=5)
 
 
@@ -430,13 +429,12 @@ def test_a_run_may_get_more_of_what_can_grow_and_nothing_else(place):
             place / "run", kind="k", command=["k"], config=wanted, grows=("seeds", "names")
         )
 
-    assert not create().grown
+    create()
     for config in ({"seeds": 1}, {"names": ["a"]}, {"seeds": 3, "steps": 4}, {"seeds": 3, "other": 1}):
         with pytest.raises(InvalidInputError, match="other settings"):
             create(**config)
-    assert not create().grown
     run = create(seeds=3, names=["b", "c", "a"])
-    assert run.grown and run.config == {"steps": 3, "seeds": 3, "names": ["b", "c", "a"]}
+    assert run.config == {"steps": 3, "seeds": 3, "names": ["b", "c", "a"]}
     reports = recorded(run, lambda: iter([Notice("one"), Notice("two")]))
     next(reports)
     for asked_to_stop in (False, True):
@@ -446,7 +444,32 @@ def test_a_run_may_get_more_of_what_can_grow_and_nothing_else(place):
             create(seeds=4, names=["a", "b", "c"])
     run.stop_path.unlink()
     list(reports)
-    assert create(seeds=4, names=["a", "b", "c"]).grown
+    assert create(seeds=3, names=["b", "c", "a"]).status().state is JobState.FINISHED
+
+
+@pytest.mark.parametrize("dies_at", ["command.txt", "config.toml"])
+def test_a_finished_run_that_got_more_is_not_finished_whenever_it_is_killed(place, monkeypatch, dies_at):
+    def create(seeds):
+        return RunFolder.create(
+            place / "run", kind="k", command=["k", str(seeds)], config={"seeds": seeds}, grows=("seeds",)
+        )
+
+    list(recorded(create(2), lambda: iter([Notice("one")])))
+    written = run_folder.write_aside
+
+    def killed(path, text):
+        if path.name == dies_at:
+            raise KeyboardInterrupt
+        written(path, text)
+
+    monkeypatch.setattr(run_folder, "write_aside", killed)
+    with pytest.raises(KeyboardInterrupt):
+        create(3)
+    assert RunFolder.open(place / "run").status().state is JobState.STOPPED
+    monkeypatch.undo()
+    assert create(3).status().state is JobState.STOPPED
+    list(recorded(create(3), lambda: iter([Notice("two")])))
+    assert create(3).status().state is JobState.FINISHED
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "config.toml"])

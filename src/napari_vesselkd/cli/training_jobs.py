@@ -101,7 +101,7 @@ def _lead(
 ) -> None:
     request, run = _begin(kind, source, out, make, console, grows=grows)
     ranks.meet()
-    if run.status().state is JobState.FINISHED and not run.grown:
+    if run.status().state is JobState.FINISHED:
         console.show(Notice(f"This run is finished already: {run.path}"))
         _print_again(run, console)
         return

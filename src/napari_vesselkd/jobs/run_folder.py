@@ -93,12 +93,9 @@ class RunFolder:
     Attributes
     ----------
     path : Path
-    grown : bool
-        Whether it was opened with more than it was made with, see `create`.
     """
 
     path: Path
-    grown: bool = False
 
     @classmethod
     def create(
@@ -123,7 +120,7 @@ class RunFolder:
             Plain values; None is left out.
         grows : collection of str, optional
             Settings that may be more than they were in the run that is there, while nobody works on it:
-            numbers larger, lists with something added.
+            numbers larger, lists with something added. One that was finished has then been stopped.
 
         Raises
         ------
@@ -135,13 +132,16 @@ class RunFolder:
         path = Path(path).expanduser().absolute()
         wanted = {key: value for key, value in config.items() if value is not None}
         found = read_config(path)
-        run = cls(path, grown=found is not None and _is_more(wanted, found.get(kind), grows))
+        run, state = cls(path), cls(path).status().state
         if found is None:
             _check_empty(path)
-        elif found != {kind: wanted} and (not run.grown or run.status().state.active):
+        elif found != {kind: wanted} and (state.active or not _is_more(wanted, found.get(kind), grows)):
             raise _another_run(path, kind, wanted, found)
         with output_errors(path):
             path.mkdir(parents=True, exist_ok=True)
+            if found != {kind: wanted} and state is JobState.FINISHED:  # before anything says what is more
+                with run.events_path.open("ab") as file:
+                    file.write(json.dumps({"time": now(), "report": "stopped"}).encode() + b"\n")
             if run.command != tuple(command):  # also where the folder was moved
                 write_aside(path / "command.txt", shlex.join(["vesselkd", *command]) + "\n")
             if found is None:
