@@ -82,6 +82,18 @@ def test_small_sources_are_read_once_as_many_as_fit(monkeypatch):
         assert (patch.mask & 1).all()
 
 
+def test_a_large_source_does_not_keep_small_ones_from_being_kept(monkeypatch):
+    large, small = (Reads(np.zeros(shape, np.uint16)) for shape in ((64, 64, 64), (16, 32, 32)))
+    volumes = [volume_from_arrays([array], voxel_size_um=(1, 1, 1)) for array in (large, small)]
+    monkeypatch.setattr(streams, "KEPT_BYTES", volumes[1].nbytes)
+    stream = Stream([Source("one", volume, IntensityWindow(0, 100)) for volume in volumes], SHAPE)
+    for array in (large, small):
+        array.regions.clear()
+    for number in (0, 1, 0, 1, 0, 1):
+        stream.read(Place(number, (0, 0, 0)))
+    assert len(large.regions) == 3 and len(small.regions) == 1
+
+
 def test_a_volume_thinner_than_a_patch_is_reflected_and_the_filling_does_not_count():
     stream = Stream([source((10, 64, 64))], SHAPE)
     patch = stream.read(stream.place(np.random.default_rng(0)))

@@ -99,7 +99,7 @@ class Stream:
         More sources, which are drawn in `share` of the cases.
     share : float
 
-    Of the first sources, as many as fit into `KEPT_BYTES` are kept whole after their first use.
+    Of the smallest sources, as many as fit into `KEPT_BYTES` are kept whole after their first use.
     """
 
     def __init__(
@@ -113,8 +113,8 @@ class Stream:
     ) -> None:
         self.sources, self.shape, self.vessels = [*sources, *others], shape, vessels
         self._shares = np.concatenate([(1 - share) * _by_size(sources), share * _by_size(others)])
-        kept = np.cumsum([_bytes(source) for source in self.sources]) <= KEPT_BYTES
-        self._readers = [_Reader(source, bool(fits)) for source, fits in zip(self.sources, kept, strict=True)]
+        kept = _kept(self.sources)
+        self._readers = [_Reader(source, number in kept) for number, source in enumerate(self.sources)]
 
     def place(self, rng: np.random.Generator) -> Place:
         """Return a random place; with labels, one where something is labelled."""
@@ -190,9 +190,11 @@ def _by_size(sources: Sequence[Source]) -> npt.NDArray[np.float64]:
     return np.asarray(sizes / max(1.0, sizes.sum()))
 
 
-def _bytes(source: Source) -> int:
-    """Return what a source takes in memory when it is kept."""
-    return source.volume.nbytes + (0 if source.labels is None else source.volume.size)
+def _kept(sources: Sequence[Source]) -> set[int]:
+    """Return the numbers of the smallest sources that fit into `KEPT_BYTES` with their labels."""
+    sizes = [one.volume.nbytes + (0 if one.labels is None else one.volume.size) for one in sources]
+    order = np.argsort(sizes, kind="stable")
+    return set(order[np.cumsum(np.array(sizes)[order]) <= KEPT_BYTES].tolist())
 
 
 class StreamPatches:
