@@ -26,11 +26,10 @@ from napari_vesselkd.measure.topology import skeleton
 from napari_vesselkd.models import set_statistics, statistics_of, thaw_statistics
 from napari_vesselkd.phantoms import PhantomConfig
 from napari_vesselkd.training.crops import Crop, CropPatches, MixedPatches, write_crop
-from napari_vesselkd.training.finetune import recipe_of
+from napari_vesselkd.training.finetune import PHANTOM_SEED, phantom_folder, recipe_of
 from napari_vesselkd.training.fit import FitConfig, fit
 from napari_vesselkd.training.losses import LossConfig, segmentation_terms
 from napari_vesselkd.training.patches import PatchConfig, PhantomPatches, fill_pool
-from napari_vesselkd.training.phantom_crops import PHANTOM_SEED, phantom_folder
 from napari_vesselkd.training.validation import cldice_of
 from napari_vesselkd.volume import IntensityWindow, measure_intensity_window, volume_from_arrays
 

@@ -8,7 +8,7 @@ import pytest
 
 from napari_vesselkd.checkpoints import CheckpointRegistry
 from napari_vesselkd.geometry import Region
-from napari_vesselkd.training import bundled, bundled_students, bundled_teacher, phantom_crops
+from napari_vesselkd.training import bundled, bundled_students, bundled_teacher
 from napari_vesselkd.training.bundled import RECIPES
 from stages import SMALL, few_looks, write_teacher
 
@@ -21,7 +21,7 @@ def tiny(monkeypatch, few_looks):
     """Recipes of a few small phantoms; how far labels reach is measured on larger ones, in minutes."""
     monkeypatch.setattr(bundled, "label_reach", lambda *_: [0, 0, 0])
     isotropic = replace(RECIPES["isotropic"], phantom_shape=(64, 64, 64), phantoms=2, held_out=1)
-    for module in (bundled_students, phantom_crops):
+    for module in (bundled_students, bundled_teacher):
         monkeypatch.setattr(module, "RECIPES", {"coarse-z": TINY, "isotropic": isotropic})
     monkeypatch.setattr(bundled_students, "PATCHES", {"coarse-z": (32, 64, 64)})
     monkeypatch.setattr(bundled_students, "DISTILL", replace(bundled_students.DISTILL, steps=1, pool=1))

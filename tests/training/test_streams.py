@@ -116,15 +116,6 @@ def test_larger_sources_are_drawn_more_often():
     assert 140 <= sum(drawn) <= 200
 
 
-def test_others_are_drawn_in_their_share_whatever_their_size():
-    small, large = source((16, 32, 32), name="small"), source((32, 64, 64), name="large")
-    stream = Stream([large, small], SHAPE, others=[large, small], share=0.25)
-    drawn = np.array([place.source for place in stream.places(400, seed=0)])
-    assert 70 <= (drawn >= 2).sum() <= 130
-    assert (drawn == 2).sum() > 4 * (drawn == 3).sum() and (drawn == 0).sum() > 4 * (drawn == 1).sum()
-    assert stream.name(Place(2, (0, 0, 0))) == "large at 0,0,0"
-
-
 def test_unlabelled_sources_have_no_label_and_count_everywhere():
     plain = source()
     stream = Stream([Source("plain", plain.volume, plain.window)], SHAPE)

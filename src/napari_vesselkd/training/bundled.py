@@ -26,7 +26,7 @@ from torch import Tensor
 
 from napari_vesselkd.checkpoints import CheckpointCard, save_checkpoint
 from napari_vesselkd.checkpoints.calibration import calibrate
-from napari_vesselkd.geometry import Shape, VoxelSize, as_shape
+from napari_vesselkd.geometry import Shape, as_shape
 from napari_vesselkd.measure import evaluate
 from napari_vesselkd.models import (
     Student,
@@ -143,12 +143,6 @@ def make_bundled(recipe: Recipe, out: Path, *, workers: int = 1, command: str = 
         "torch": torch.__version__,
     }
     save_checkpoint(out / recipe.name, model, replace(describe(model, recipe), lineage=lineage))
-
-
-def network_for(voxel_size_um: VoxelSize) -> str:
-    """Return the name of the bundled students' network for voxels (z, y, x) of that size."""
-    z, y, x = voxel_size_um
-    return "coarse-z" if z / (y * x) ** 0.5 > RECIPES["isotropic"].anisotropy[1] else "isotropic"
 
 
 def phantom_config(recipe: Recipe, seed: int) -> PhantomConfig:

@@ -29,8 +29,8 @@ from napari_vesselkd.reports import Report
 from napari_vesselkd.training.augment import AugmentConfig
 from napari_vesselkd.training.bundled import HELD_OUT, RECIPES, Recipe, commit, describe
 from napari_vesselkd.training.bundled_teacher import NAME as TEACHER
+from napari_vesselkd.training.bundled_teacher import varied_crops
 from napari_vesselkd.training.distill import DistillConfig, distill, distill_by
-from napari_vesselkd.training.phantom_crops import varied_crops
 from napari_vesselkd.training.sources import Material
 from napari_vesselkd.training.streams import Source, source_of_crop
 

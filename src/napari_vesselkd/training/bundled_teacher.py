@@ -14,17 +14,19 @@ import json
 import sys
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
 from napari_vesselkd.checkpoints import CheckpointRegistry, save_checkpoint
 from napari_vesselkd.reports import Report
 from napari_vesselkd.training.augment import AugmentConfig
-from napari_vesselkd.training.bundled import HELD_OUT, commit
-from napari_vesselkd.training.crops import Crop
-from napari_vesselkd.training.phantom_crops import UPPER, varied_crops, whole_crops
+from napari_vesselkd.training.bundled import HELD_OUT, RECIPES, commit, phantom_config
+from napari_vesselkd.training.crops import BACKGROUND, FOREGROUND, Crop
+from napari_vesselkd.training.patches import VESSEL, fill_pool, phantom_path
 from napari_vesselkd.training.presets import SMALL
 from napari_vesselkd.training.pretrain import PretrainConfig, pretrain
 from napari_vesselkd.training.sources import Material
@@ -36,7 +38,9 @@ NAME = "teacher-small"
 WHOLE_PHANTOMS = 80  # of each recipe, to pretrain on
 PHANTOMS = 240  # of each recipe, to learn to segment from
 HELD_OUT_PHANTOMS = 8  # of each recipe
-KINDS = ("coarse-z", "isotropic")  # recipes
+UPPER = 99.0
+THIN = {"coarse-z": (0.4, 10), "isotropic": (0.2, 16)}  # share cut to a thin stack, and its fewest slices
+UPPERS = (95.0, 99.5)  # percentiles of their windows
 PRETRAIN = PretrainConfig(teacher=SMALL, steps=1200, batch=4, upper=UPPER, look_every=200, name="pretrained")
 TEACH = TeachConfig(
     steps=3000,
@@ -80,9 +84,9 @@ def make_teacher(out: Path, *, seed: int = 0, command: str = "") -> Iterator[Rep
 def whole_phantoms(pool: Path, seed: int) -> Generator[Report, None, Material]:
     """Return what the teacher is pretrained on."""
     crops: list[Crop] = []
-    for name in reversed(KINDS):
+    for name in reversed(THIN):
         first = HELD_OUT * 2 * seed
-        crops += yield from whole_crops(pool / name, name, range(first, first + WHOLE_PHANTOMS))
+        crops += yield from _whole_crops(pool / name, name, range(first, first + WHOLE_PHANTOMS))
     return _material(crops, ())
 
 
@@ -90,10 +94,10 @@ def phantoms(pool: Path, seed: int) -> Generator[Report, None, Material]:
     """Return what the teacher learns to segment from; whole phantoms that it does not are watched."""
     learned: list[Crop] = []
     held_out: list[Crop] = []
-    for name in KINDS:
+    for name in THIN:
         first, other = HELD_OUT * 2 * seed, HELD_OUT * (2 * seed + 1)
         learned += yield from varied_crops(pool / name, name, range(first, first + PHANTOMS), seed)
-        held_out += yield from whole_crops(pool / name, name, range(other, other + HELD_OUT_PHANTOMS))
+        held_out += yield from _whole_crops(pool / name, name, range(other, other + HELD_OUT_PHANTOMS))
     return _material(learned, held_out)
 
 
@@ -103,10 +107,49 @@ def _material(crops: Sequence[Crop], watched: Sequence[Crop]) -> Material:
     return Material(sources, (), tuple(watched), crops[0].voxel_size_um, about)
 
 
+def _whole_crops(pool: Path, name: str, seeds: Sequence[int]) -> Generator[Report, None, list[Crop]]:
+    """Return phantoms of a recipe as they are."""
+    yield from fill_pool(pool, partial(phantom_config, RECIPES[name]), seeds)
+    return [crop_of_phantom(phantom_path(pool, number), name) for number in seeds]
+
+
+def varied_crops(
+    pool: Path, name: str, seeds: Sequence[int], seed: int
+) -> Generator[Report, None, list[Crop]]:
+    """Return phantoms of a recipe to learn from: windows of several percentiles, some thin as stacks are."""
+    yield from fill_pool(pool, partial(phantom_config, RECIPES[name]), seeds)
+    share, thinnest = THIN[name]
+    crops = []
+    for number in seeds:
+        rng = np.random.default_rng([seed, number])
+        crop = crop_of_phantom(phantom_path(pool, number), name, rng.uniform(*UPPERS))
+        crops.append(_thin(crop, thinnest, rng) if rng.random() < share else crop)
+    return crops
+
+
+def _thin(crop: Crop, thinnest: int, rng: np.random.Generator) -> Crop:
+    """Return some slices of a crop, as thin stacks have."""
+    depth = crop.image.shape[0]
+    slices = int(rng.integers(thinnest, depth + 1))
+    start = int(rng.integers(depth - slices + 1))
+    part = slice(start, start + slices)
+    return replace(crop, image=crop.image[part], label=crop.label[part])
+
+
 def _scores(teacher: nn.Module, crops: Sequence[Crop]) -> dict[str, float]:
     """Return Dice and clDice on phantoms that were not learned from."""
     dice, cldice = scores(crops, [probability(teacher, crop.scaled()) >= 0.5 for crop in crops])
     return {"count": len(crops), "dice": round(dice, 4), "cldice": round(cldice, 4)}
+
+
+def crop_of_phantom(path: Path, recipe: str, upper: float = UPPER) -> Crop:
+    """Return a phantom of the pool as a labelled crop; `upper` is the percentile of its window."""
+    with np.load(path, allow_pickle=False) as stored:
+        image, mask = stored["image"], stored["mask"]
+        z, y, x = (float(value) for value in stored["voxel_size_um"])
+    label = np.where(mask & VESSEL, FOREGROUND, BACKGROUND).astype(np.uint8)
+    window = (float(image.min()), float(np.percentile(image, upper)))
+    return Crop(f"{recipe} {path.stem}", image, label, window, path.stem, (z, y, x))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

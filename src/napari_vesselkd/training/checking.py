@@ -22,12 +22,6 @@ def check_rate(rate: float) -> None:
         raise InvalidInputError("The learning rate is out of range", value=rate, limit="0..1")
 
 
-def check_share(share: float) -> None:
-    """Raise InvalidInputError if a share of phantoms is not at least 0 and below 1."""
-    if not 0 <= share < 1:
-        raise InvalidInputError("The share of phantoms is out of range", value=share, limit="0 to below 1")
-
-
 def check_name(name: str) -> None:
     """Raise InvalidInputError if a checkpoint cannot have this name."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):

@@ -24,12 +24,11 @@ from napari_vesselkd.models.streaming import StreamingStudent, exact_reach
 from napari_vesselkd.models.teacher import Teacher
 from napari_vesselkd.reports import Report
 from napari_vesselkd.training.augment import AugmentConfig
-from napari_vesselkd.training.bundled import RECIPES, Recipe, network_for
-from napari_vesselkd.training.checking import check_at_least, check_name, check_rate, check_share
+from napari_vesselkd.training.bundled import RECIPES, Recipe
+from napari_vesselkd.training.checking import check_at_least, check_name, check_rate
 from napari_vesselkd.training.fit import FitConfig, fit
 from napari_vesselkd.training.lessons import LessonBatch, Lessons
 from napari_vesselkd.training.losses import LossConfig, segmentation_terms
-from napari_vesselkd.training.phantom_crops import mixed_in
 from napari_vesselkd.training.pretrain import GENTLE, finished, lineage_of
 from napari_vesselkd.training.sources import Material, require_unlabelled
 from napari_vesselkd.training.streams import Stream
@@ -68,10 +67,6 @@ class DistillConfig:
     pool : int
         Places per stream whose answers of the teacher are kept on disk: hard pseudo-labels, or with the
         method's option ``soft`` probabilities, averaged over eight mirrorings.
-    phantoms : int
-        Phantoms to mix in; made once and kept in the user's cache.
-    phantom_share : float
-        Share of the labelled patches that are phantoms, 0..1: against forgetting; 0 in the paper.
     upper : float
         Percentile of the intensity window for methods without a teacher; else it is the teacher's.
     validate_every : int
@@ -103,8 +98,6 @@ class DistillConfig:
     skeleton_recall: float = 0.0
     augment: AugmentConfig = GENTLE
     pool: int = 2000
-    phantoms: int = 24
-    phantom_share: float = 0.0
     upper: float = 95.0
     validate_every: int = 250
     seed: int = 0
@@ -114,9 +107,8 @@ class DistillConfig:
     name: str = "student"
 
     def __post_init__(self) -> None:
-        check_at_least(self, steps=1, batch=1, unlabelled=1, pool=1, phantoms=1, validate_every=1, threads=1)
+        check_at_least(self, steps=1, batch=1, unlabelled=1, pool=1, validate_every=1, threads=1)
         check_rate(self.learning_rate)
-        check_share(self.phantom_share)
         check_name(self.name)
         for name, value, known in (
             ("method", self.method, tuple(METHODS)),
@@ -190,7 +182,7 @@ def distill(
     if not target.with_name(f"{config.name}.safetensors").exists():
         if config.threads is not None:
             torch.set_num_threads(config.threads)
-        recipe = None if config.student == "paper" else RECIPES[_network(material, config)]
+        recipe = _recipe(material, config)
         with timed(run):
             student = _student(recipe, config, start)
             student = yield from _train(
@@ -249,18 +241,14 @@ def check_distill(material: Material, teacher: Checkpoint | None, config: Distil
 def ask(
     material: Material, teacher: Checkpoint, folder: Path, config: DistillConfig
 ) -> Generator[Report, None, None]:
-    """Ask the teacher what `distill` asks it with the same patches, pool, seed and ``options["soft"]``."""
+    """Ask the teacher what `distill` asks it with the same patch, pool, seed and ``options["soft"]``."""
     loaded: Any = teacher.load().to(checked_device(config.device))
-    streams = yield from _streams(material, config)
-    yield from _asked(streams, loaded, folder, config)
+    yield from _asked(_streams(material, config), loaded, folder, config)
 
 
-def _streams(material: Material, config: DistillConfig) -> Generator[Report, None, list[Stream]]:
+def _streams(material: Material, config: DistillConfig) -> list[Stream]:
     """Return the labelled stream, and the unlabelled one where the method needs it."""
-    phantoms = []
-    if config.phantom_share:
-        phantoms = yield from mixed_in(_network(material, config), config.phantoms)
-    streams = [Stream(material.labelled, config.patch, others=phantoms, share=config.phantom_share)]
+    streams = [Stream(material.labelled, config.patch)]
     if METHODS[config.method].needs_unlabelled:
         streams.append(Stream(material.unlabelled, config.patch))
     return streams
@@ -294,7 +282,7 @@ def _train(
     teacher: Any = chosen.load().to(device) if kind.needs_teacher and chosen is not None else None
     method = kind(student, teacher, _options(kind, config))
     pair = Pair(student, method).to(device)
-    streams, caches = (yield from _streams(material, config)), []
+    streams, caches = _streams(material, config), []
     if teacher is not None and not kind.needs_live_teacher:
         caches = yield from _asked(streams, teacher, answers, config)
     batches = Lessons(streams, (config.batch, config.unlabelled), config.augment, config.seed, caches)
@@ -369,9 +357,14 @@ def _heard(teacher: Teacher | None, method: Method, batch: LessonBatch) -> Teach
     return TeacherLesson(codes=view.q / teacher.quantiser.scale, logits=view.logits, features=features)
 
 
-def _network(material: Material, config: DistillConfig) -> str:
-    """Return the bundled students' network that is asked for; for "auto" and "paper" that of the voxels."""
-    return config.student if config.student in RECIPES else network_for(material.voxel_size_um)
+def _recipe(material: Material, config: DistillConfig) -> Recipe | None:
+    """Return the bundled student's recipe whose network to take; None for the paper's."""
+    if config.student == "paper":
+        return None
+    if config.student != "auto":
+        return RECIPES[config.student]
+    z, y, x = material.voxel_size_um
+    return RECIPES["coarse-z" if z / (y * x) ** 0.5 > RECIPES["isotropic"].anisotropy[1] else "isotropic"]
 
 
 def _student(recipe: Recipe | None, config: DistillConfig, start: Checkpoint | None) -> Student:

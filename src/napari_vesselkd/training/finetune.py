@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import platformdirs
 import torch
 from torch import Tensor, nn
 
@@ -27,7 +28,7 @@ from napari_vesselkd.models import StudentConfig, set_statistics, statistics_of,
 from napari_vesselkd.models.devices import checked_device
 from napari_vesselkd.reports import Report, Result
 from napari_vesselkd.training.bundled import RECIPES, Recipe, phantom_config
-from napari_vesselkd.training.checking import check_at_least, check_name, check_rate, check_share
+from napari_vesselkd.training.checking import check_at_least, check_name, check_rate
 from napari_vesselkd.training.crops import Crop, CropPatches, MixedPatches, read_crop
 from napari_vesselkd.training.dataset import Dataset
 from napari_vesselkd.training.fit import BatchOf, FitConfig, fit
@@ -36,9 +37,10 @@ from napari_vesselkd.training.material import CHOICES
 from napari_vesselkd.training.mip_losses import MipLossConfig, mip_terms
 from napari_vesselkd.training.mip_patches import MipBatch, MipPatches
 from napari_vesselkd.training.patches import Batch, PatchConfig, PhantomPatches, fill_pool
-from napari_vesselkd.training.phantom_crops import PHANTOM_SEED, phantom_folder
 from napari_vesselkd.training.timing import seconds_of, timed
 from napari_vesselkd.training.validation import choose_threshold, probability, watched
+
+PHANTOM_SEED = 3_000_000
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,10 @@ class FinetuneConfig:
     def __post_init__(self) -> None:
         check_at_least(self, steps=1, batch=1, phantoms=0, validate_every=1, threads=1)
         check_rate(self.learning_rate)
-        check_share(self.phantom_share)
+        if not 0 <= self.phantom_share < 1:
+            raise InvalidInputError(
+                "The share of phantoms is out of range", value=self.phantom_share, limit="0 to below 1"
+            )
         weights = (
             ("centrelines", self.skeleton_recall),
             ("projection", self.projection),
@@ -299,6 +304,11 @@ def recipe_of(card: CheckpointCard) -> Recipe:
         limit="students with the network of " + " or ".join(one.name for one in RECIPES.values()),
         remedy="Choose another checkpoint",
     )
+
+
+def phantom_folder(recipe: Recipe) -> Path:
+    """Return where the phantoms of a recipe are kept between runs."""
+    return platformdirs.user_cache_path("napari-vesselkd") / "phantoms" / recipe.name
 
 
 def _card(dataset: Dataset, parent: Checkpoint, model: nn.Module) -> CheckpointCard:

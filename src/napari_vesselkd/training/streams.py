@@ -95,24 +95,14 @@ class Stream:
         Of a patch.
     vessels : float
         Share of the places, in sources with labels, that are to hold a vessel.
-    others : sequence of Source
-        More sources, which are drawn in `share` of the cases.
-    share : float
 
     Of the smallest sources, as many as fit into `KEPT_BYTES` are kept whole after their first use.
     """
 
-    def __init__(
-        self,
-        sources: Sequence[Source],
-        shape: Shape,
-        vessels: float = 0.5,
-        *,
-        others: Sequence[Source] = (),
-        share: float = 0.0,
-    ) -> None:
-        self.sources, self.shape, self.vessels = [*sources, *others], shape, vessels
-        self._shares = np.concatenate([(1 - share) * _by_size(sources), share * _by_size(others)])
+    def __init__(self, sources: Sequence[Source], shape: Shape, vessels: float = 0.5) -> None:
+        self.sources, self.shape, self.vessels = list(sources), shape, vessels
+        sizes = np.array([float(np.prod(source.volume.shape)) for source in self.sources])
+        self._shares = sizes / sizes.sum()
         kept = _kept(self.sources)
         self._readers = [_Reader(source, number in kept) for number, source in enumerate(self.sources)]
 
@@ -182,12 +172,6 @@ class _Reader:
     @cached_property
     def _labels(self) -> Labels:
         return self.labels_of(self.everything)
-
-
-def _by_size(sources: Sequence[Source]) -> npt.NDArray[np.float64]:
-    """Return shares of the sources by their voxels, 1 in all."""
-    sizes = np.array([source.volume.size for source in sources], np.float64)
-    return np.asarray(sizes / max(1.0, sizes.sum()))
 
 
 def _kept(sources: Sequence[Source]) -> set[int]:
