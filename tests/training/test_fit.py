@@ -1,6 +1,10 @@
 """The loop learns, stops and goes on bit by bit, and ends with frozen statistics."""
 
+import os
+import threading
+import time
 from dataclasses import replace
+from importlib import import_module
 from itertools import pairwise
 
 import pytest
@@ -10,9 +14,10 @@ from napari_vesselkd.errors import CheckpointError, InvalidInputError
 from napari_vesselkd.models import Student, StudentConfig
 from napari_vesselkd.phantoms import PhantomConfig, make_phantom
 from napari_vesselkd.training import Batch, FitConfig, fit, segmentation_terms
-from napari_vesselkd.training.fit import learning_rate
+from napari_vesselkd.training.fit import learning_rate, made_ahead
 from napari_vesselkd.volume import IntensityWindow
 
+fitting = import_module("napari_vesselkd.training.fit")  # the name of the module is also that of its function
 CONFIG = FitConfig(steps=12, warmup=2, save_every=3, report_every=4)
 
 
@@ -54,6 +59,51 @@ def test_a_stopped_run_goes_on_bit_by_bit(tmp_path, stop_after):
 def test_the_same_seed_gives_the_same_weights(tmp_path):
     one, two = (weights(run(tmp_path / name, model())) for name in ("one", "two"))
     assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+def test_batches_made_in_several_threads_give_the_same_weights(tmp_path, monkeypatch):
+    one = weights(run(tmp_path / "one", model()))
+    monkeypatch.setattr(fitting, "_threads", lambda device: 3)
+    several = weights(run(tmp_path / "several", model()))
+    assert all(torch.equal(one[key], several[key]) for key in one)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_batches_come_in_order_and_that_many_are_made_meanwhile(threads):
+    begun, together = [], threading.Barrier(threads)
+
+    def batch_of(number):
+        begun.append(number)
+        if number < threads:
+            together.wait(timeout=30)  # only if all of them are made at a time
+        time.sleep(0.002 * (number % 3))
+        return number
+
+    batches = made_ahead(batch_of, iter(range(10)), threads)
+    assert next(batches) == 0 and len(begun) <= threads + 1
+    assert list(batches) == [*range(1, 10)] and sorted(begun) == [*range(10)]
+
+
+def test_a_batch_that_cannot_be_made_ends_the_run_and_no_more_are_begun():
+    begun = []
+
+    def batch_of(number):
+        begun.append(number)
+        if number == 4:
+            raise OSError("the disk is gone")
+        return number
+
+    batches = made_ahead(batch_of, iter(range(100)), 2)
+    with pytest.raises(OSError, match="disk is gone"):
+        list(batches)
+    assert max(begun) <= 5
+
+
+@pytest.mark.parametrize(("processors", "threads"), [(64, 8), (4, 4), (None, 1)])
+def test_batches_for_a_gpu_are_made_in_several_threads(monkeypatch, processors, threads):
+    monkeypatch.setattr(os, "cpu_count", lambda: processors)
+    assert fitting._threads(torch.device("cuda")) == threads
+    assert fitting._threads(torch.device("cpu")) == 1
 
 
 def test_a_finished_run_does_nothing_more(tmp_path):

@@ -12,9 +12,13 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol, Self
@@ -26,6 +30,8 @@ from napari_vesselkd.errors import InvalidInputError, TrainingError
 from napari_vesselkd.models import ranks
 from napari_vesselkd.reports import Progress, Report
 from napari_vesselkd.training.state import Parts, read_state, write_state
+
+MOST_THREADS = 8  # that make batches for a GPU
 
 
 class Data(Protocol):
@@ -117,7 +123,8 @@ def fit(
     model : nn.Module
         On the device it is to be trained on; what needs no gradient is not trained.
     batch_of : callable
-        Number of a pass (step x accumulate + n) to `Data`; must depend on nothing else.
+        Number of a pass (step x accumulate + n) to `Data`; must depend on nothing else. Called in other
+        threads, for a GPU in several at a time.
     terms_of : callable
         Model, data and step to the named terms of the loss, scalars; their sum is minimised.
     state_path : Path
@@ -148,8 +155,8 @@ def fit(
     for copied in (model, average):
         ranks.same_as_first(copied)
     started, seen = monotonic(), _Means()
-    with ThreadPoolExecutor(1) as ahead:  # the next batch is made while this one is used
-        coming = ahead.submit(batch_of, passes(first)[0])
+    numbers = (number for step in range(first, config.steps) for number in passes(step))
+    with closing(made_ahead(batch_of, numbers, _threads(device))) as batches:
         for step in range(first, config.steps):
             rate = learning_rate(step, config)
             for group in optimiser.param_groups:
@@ -157,11 +164,8 @@ def fit(
             model.train()
             optimiser.zero_grad()
             for number in passes(step):
-                batch = coming.result().to(device)
+                batch = next(batches).to(device)
                 torch.manual_seed(config.seed * 1_000_003 + number)
-                following = number + ranks.count()
-                if following < config.steps * config.accumulate:
-                    coming = ahead.submit(batch_of, following)
                 with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
                     terms = terms_of(model, batch, step)
                 loss = torch.stack([term.float() for term in terms.values()]).sum()
@@ -188,6 +192,21 @@ def fit(
                 seen = _Means()
     model.load_state_dict(average.state_dict())
     model.eval()
+
+
+def made_ahead(batch_of: BatchOf, numbers: Iterator[int], threads: int) -> Generator[Any, None, None]:
+    """Yield the batches of `numbers` in their order; while one is used, `threads` others are being made."""
+    with ThreadPoolExecutor(threads) as makers:
+        coming = deque(makers.submit(batch_of, number) for number in islice(numbers, threads))
+        while coming:
+            batch = coming.popleft().result()
+            coming.extend(makers.submit(batch_of, number) for number in islice(numbers, 1))
+            yield batch
+
+
+def _threads(device: torch.device) -> int:
+    """Return how many threads make batches: on a GPU a step takes a fraction of what its batch takes."""
+    return 1 if device.type == "cpu" else min(MOST_THREADS, os.cpu_count() or 1)
 
 
 def learning_rate(step: int, config: FitConfig) -> float:
