@@ -1,10 +1,9 @@
 """One turn of the loop on a phantom: corrected, learned from, judged; killed, it ends with equal weights."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -115,42 +114,54 @@ def test_the_checkpoint_is_segmented_with_the_statistics_it_was_trained_with(pro
 
 
 SCRIPT = """
-import sys
+import dataclasses, os, signal, sys
+import torch._dynamo  # all is loaded once, and nothing is opened, before the first child
 from napari_vesselkd.learning import learn
 from napari_vesselkd.training.finetune import FinetuneConfig
 from napari_vesselkd.training.fit import FitProgress
-import napari_vesselkd.training.finetune as finetuning, dataclasses
 plain = FinetuneConfig.fit_config
 FinetuneConfig.fit_config = lambda self: dataclasses.replace(plain(self), save_every=3, report_every=1)
 config = FinetuneConfig(steps=12, batch=1, phantoms=0, phantom_share=0.0, validate_every=6, threads=1)
-for report in learn(sys.argv[1], sys.argv[2], config):
-    if isinstance(report, FitProgress):
-        print(report.done, flush=True)
+
+def train(pipe):
+    for report in learn(sys.argv[1], sys.argv[2], config):
+        if isinstance(report, FitProgress):
+            os.write(pipe, b"%d\\n" % report.done)
+
+def killed_after(step):
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            train(write)
+        finally:
+            os._exit(1)
+    os.close(write)
+    with open(read) as lines:
+        for line in lines:
+            if int(line) >= step:
+                os.kill(child, signal.SIGKILL)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+
+for step in (2, 5, 10):
+    killed_after(step)
 """
 
 
-def test_a_run_killed_at_any_step_ends_with_the_same_weights(project_path, phantom, tmp_path):
+def test_a_run_killed_at_any_step_ends_with_the_same_weights(project_path, phantom, tmp_path, monkeypatch):
     accept(project_path, phantom, BLOCKS)
+    plain = FinetuneConfig.fit_config
+    often = {"save_every": 3, "report_every": 1}
+    monkeypatch.setattr(FinetuneConfig, "fit_config", lambda self: replace(plain(self), **often))
     (tmp_path / "run.py").write_text(SCRIPT)
-    runs = [project_path / "runs" / "finetune-001", project_path / "runs" / "finetune-002"]
-
-    def start(run):
-        command = [sys.executable, str(tmp_path / "run.py"), str(project_path), str(run)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-    for until in (2, 5, 10):
-        process = start(runs[0])
-        for line in process.stdout:
-            if int(line) >= until:
-                os.kill(process.pid, signal.SIGKILL)
-                break
-        process.wait()
-        process.stdout.close()
-    for run in runs:
-        process = start(run)
-        process.communicate()
-        assert process.returncode == 0
-    assert weights(runs[0]) == weights(runs[1])
+    killed, whole = project_path / "runs" / "finetune-001", project_path / "runs" / "finetune-002"
+    command = [sys.executable, str(tmp_path / "run.py"), str(project_path), str(killed)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (killed / "state.safetensors").exists() and not (killed / "checkpoints").exists()
+    for run in (killed, whole):
+        reports(project_path, run)
+    assert weights(killed) == weights(whole)
 
 
 def test_without_an_accepted_block_there_is_nothing_to_learn(project_path):
