@@ -23,7 +23,7 @@ from napari_vesselkd.volume import write_multiscale
 from projects import accept_truth, phantom_project
 
 SIZE = (4.0, 1.0, 1.0)
-QUICK = FinetuneConfig(steps=12, batch=1, phantoms=0, phantom_share=0.0, validate_every=6, threads=1)
+QUICK = FinetuneConfig(steps=6, batch=1, phantoms=0, phantom_share=0.0, validate_every=3, threads=1)
 PLACES = [((0, 0, 0), (16, 64, 64)), ((0, 0, 64), (16, 64, 128)), ((0, 64, 0), (16, 128, 64))]
 BLOCKS = [Region(*place) for place in PLACES]
 
@@ -71,7 +71,7 @@ def test_a_turn_ends_with_a_checkpoint_in_the_project_and_a_judgement(project_pa
     found = reports(project_path, run)
     finished = next(one for one in found if isinstance(one, FinetuneFinished))
     assert finished.name == "brain-001" and finished.parent == "student-coarse-z"
-    assert [one.step for one in found if isinstance(one, Validation)] == [6, 12]
+    assert [one.step for one in found if isinstance(one, Validation)] == [3, 6]
     assert (run / PICTURE).read_bytes().startswith(b"\x89PNG")
     judgement = found[-1]
     assert isinstance(judgement, Judgement) and judgement.verdict in ("better", "worse", "undecided")
@@ -160,7 +160,7 @@ def test_a_run_killed_at_any_step_ends_with_the_same_weights(project_path, phant
     assert done.returncode == 0, done.stderr
     assert (killed / "state.safetensors").exists() and not (killed / "checkpoints").exists()
     for run in (killed, whole):
-        reports(project_path, run)
+        reports(project_path, run, replace(QUICK, steps=12, validate_every=6))
     assert weights(killed) == weights(whole)
 
 
@@ -213,8 +213,6 @@ def test_a_loss_that_is_not_a_number_names_step_and_block_and_keeps_the_last_sta
 
 
 def saving_often(plain):
-    from dataclasses import replace
-
     return lambda self: replace(plain(self), save_every=3)
 
 
@@ -264,8 +262,6 @@ def test_a_csv_of_volumes_is_learned_from(tmp_path, phantom):
         "image,label,group,voxel_size_um\n"
         'a.ome.zarr,a-label.ome.zarr,one,"4,1,1"\na.ome.zarr,a-label.ome.zarr,two,"4,1,1"\n'
     )
-    from dataclasses import replace
-
     found = list(learn(table, tmp_path / "run", replace(QUICK, held_out_group="two")))
     assert isinstance(found[-1], FinetuneFinished) and any(isinstance(one, Validation) for one in found)
     assert CheckpointRegistry().get(found[-1].checkpoint).card.lineage["held_out_blocks"] == 1
