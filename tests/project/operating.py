@@ -25,12 +25,14 @@ from napari_vesselkd.project import Project, folded
 from projects import check_agreement
 
 LONGEST = 2  # operations before a child is killed
+PAUSE = 0.1  # s at most from there on, of two or three operations
 folded.WORTH_RECORDS = 0  # every opening keeps the history
 
 
 def checksum(project):
     """Return what a person sees, in a number; which blocks are open is not undone."""
-    return zlib.crc32(repr(snapshot(project)[1:]).encode())
+    _, voxels, *stores = snapshot(project)
+    return zlib.crc32(repr([*voxels, *map(zlib.crc32, [*voxels.values(), *stores])]).encode())
 
 
 def work(path, seed, pipe):
@@ -89,7 +91,7 @@ def one_round(path, seed):
     child, lines = forked(work, path, seed)
     with lines:
         said = [json.loads(lines.readline()) for _ in range(1 + rng.randrange(LONGEST))]
-        time.sleep(rng.random() * 0.15)
+        time.sleep(rng.random() * PAUSE)
         os.kill(child, signal.SIGKILL)
         said += [json.loads(line) for line in lines if line.endswith("\n")]
     killed = os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
@@ -111,7 +113,9 @@ def one_round(path, seed):
 
 
 if __name__ == "__main__":
-    import zarr  # noqa: F401 - loaded once
+    from zarr.registry import get_pipeline_class
+
+    get_pipeline_class()  # loaded once
 
     for number in range(int(sys.argv[2])):
         print(json.dumps(one_round(Path(sys.argv[1]), int(sys.argv[3]) + number)), flush=True)

@@ -14,9 +14,20 @@ import pytest
 from histories import ONE, TWO, fill
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.project import Project
-from projects import give_labels, whole
+from napari_vesselkd.volume import pyramid
+from projects import give_labels, new_project, whole, write_image
 
 MOMENTS = 200
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project with two levels and chunks beside each other, as large as what is done in it."""
+    monkeypatch.setattr(pyramid, "COARSEST_EDGE", 64)
+    image = write_image(tmp_path / "brain.ome.zarr", shape=(40, 72, 70))
+    with new_project(tmp_path / "a.vesselkd", image) as made:
+        assert len(made.corrections.levels) == 2
+        yield made
 
 
 @pytest.mark.slow
