@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -24,3 +25,11 @@ def own_list_of_jobs(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def little_to_collect():
+    """The collector does not go through all that is loaded again and again, and through the rest less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(700, 10, 50)

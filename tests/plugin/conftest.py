@@ -1,11 +1,15 @@
 """A real viewer with the dock, and small volumes of every kind."""
 
+import copy
+import functools
 import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from napari.settings import NapariSettings
+from npe2.manifest import _bases as manifests
 from qtpy.QtCore import Qt
 
 import tooling
@@ -17,6 +21,16 @@ from napari_vesselkd import jobs
 from napari_vesselkd.plugin.segment_state import Phase, Where
 from napari_vesselkd.project import Project
 from napari_vesselkd.volume import open_volume, write_multiscale
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_windows():
+    """Every new window reads the manifests of all plugins: once is enough. None writes napari's settings."""
+    read = functools.cache(manifests._load_yaml_no_duplicates)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifests, "_load_yaml_no_duplicates", lambda file: copy.deepcopy(read(file.read())))
+        patch.setattr(NapariSettings, "save", lambda *_, **__: None)
+        yield
 
 
 @pytest.fixture
