@@ -210,7 +210,8 @@ def test_a_method_that_needs_unlabelled_volumes_is_refused_without_any(tmp_path)
     check_crossval(data, ALONE)
 
 
-def test_networks_may_begin_with_checkpoints_whose_window_and_network_then_count(data, tmp_path):
+def test_networks_may_begin_with_checkpoints_whose_window_and_network_then_count(tmp_path):
+    data = write_data_set(tmp_path / "data", labelled=2)  # the fewest to score
     config = replace(ALONE, methods=("baseline", "vpbsd"), teacher="teacher-small", student="auto")
     *_, last = crossval(data, tmp_path, config)
     assert not last.failed and not list(tmp_path.rglob("pretrain"))
