@@ -108,7 +108,7 @@ def pretrained(out):
 
 def test_a_killed_command_is_gone_on_with_by_one_process(volumes, tmp_path):
     """A codebook of scalars learns by gradient alone, so that both ways end with the same weights."""
-    words = ["pretrain", str(volumes), *LITTLE, "--set", "steps=4", "--set", "look_every=4"]
+    words = ["pretrain", str(volumes), *LITTLE, "--set", "steps=3", "--set", "look_every=3"]
     words += ["--set", "teacher.quantiser.kind=fsq", "--set", "threads=1"]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert vesselkd([*words, "--out", str(whole)]) == 0
