@@ -29,7 +29,7 @@ def own_list_of_jobs(tmp_path_factory):
 
 @pytest.fixture(scope="module", autouse=True)
 def little_to_collect():
-    """The collector does not go through all that is loaded again and again, and through the rest less often."""
+    """The collector leaves what is loaded alone, and looks through the rest less often."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(700, 10, 50)
