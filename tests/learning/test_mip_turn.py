@@ -62,7 +62,7 @@ def test_from_projections_alone(path, phantom, tmp_path):
 def test_from_both_and_from_either_as_chosen(path, phantom, tmp_path):
     accept_mip(path, phantom, SLAB, 0)
     accept_truth(path, phantom, BLOCK)
-    more = replace(QUICK, steps=5)  # enough for batches of either kind
+    more = replace(QUICK, steps=6)  # enough for batches of either kind
     both, card, weights = learned(path, tmp_path / "run-001", more)
     assert (len(both.training), len(both.mips)) == (1, 1)
     assert "1 corrected block and 1 painted projection" in card.description

@@ -119,6 +119,28 @@ def test_files_are_written_and_nothing_else(tmp_path):
         assert picture.format == "PNG"
 
 
+def test_versions_of_vpbsd_are_compared_with_it_as_well():
+    names = ("baseline", "vpbsd-without-codes", "vpbsd")
+    results = results_of(rows_of(*names))
+    found = {(one.method, one.metric): one.mean for one in results.ablated}
+    assert found[("baseline", "dice")] == pytest.approx(-0.2)
+    assert found[("vpbsd-without-codes", "dice")] == pytest.approx(-0.1)
+    assert found[("vpbsd-without-codes", "cldice")] == pytest.approx(0.1) and len(found) == 4
+    text = as_markdown(results)
+    assert "| VpbSD w/o codes | Dice | -0.1000 |" in text.split("## Differences to VpbSD")[1]
+    assert len(json.loads(as_json(results, [], {}, []))["ablated"]) == 4
+
+
+@pytest.mark.parametrize("names", [("baseline", "vpbsd"), ("baseline", "hint-and-pseudo"), ("vpbsd", "kd")])
+def test_without_a_version_there_is_no_second_comparison(names):
+    assert results_of(rows_of(*names)).ablated == ()
+
+
+def test_differences_to_vpbsd_are_said_once():
+    text = as_markdown(results_of(rows_of("vpbsd", "vpbsd-without-codes")))
+    assert text.count("## Differences to") == 1
+
+
 def test_figure_shows_dice_and_cldice_and_their_differences():
     titles = [panel.title for panel in panels_of(results_of(rows_of("baseline", "vpbsd")))]
     assert [title.split()[0] for title in titles] == ["Dice:", "Dice", "clDice:", "clDice"]

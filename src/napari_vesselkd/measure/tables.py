@@ -60,7 +60,8 @@ HEADINGS = {
 }
 COSTS = ("parameters", "gmac", "milliseconds")
 STRATEGIES = ("vpbsd-without-codes", "vpbsd-without-pseudo", "hint-and-pseudo")
-ABLATION = ("teacher", "baseline", *STRATEGIES[:2], "fitnets", STRATEGIES[2], "vpbsd")
+VPBSD = "vpbsd"
+ABLATION = ("teacher", "baseline", *STRATEGIES[:2], "fitnets", STRATEGIES[2], VPBSD)
 SCORES = ("dice", "accuracy", "jaccard", "hd95_voxels", "cldice", "smd_paper")
 COMPARED = ("dice", "cldice", "hd95_voxels", "smd_paper")
 DRAWN = ("dice", "cldice")
@@ -89,6 +90,8 @@ class Results:
         1, 2, 3; a table without rows is left out.
     scores, differences
         See `summarise` and `differences`, in every metric; `reference` is empty if there is one method.
+    ablated : tuple of Difference
+        To VpbSD, where it is there with a version of it that lacks something.
     notes : tuple of str
         What the reader should know: undefined values, few folds, failures.
     """
@@ -96,6 +99,7 @@ class Results:
     tables: tuple[Table, ...]
     scores: tuple[Score, ...]
     differences: tuple[Difference, ...]
+    ablated: tuple[Difference, ...]
     reference: str
     notes: tuple[str, ...]
 
@@ -108,6 +112,7 @@ def results_of(
     if reference not in methods:
         reference = next((name for name in methods if name not in WITHOUT_NETWORK), "")
     compared = differences(rows, reference) if len(methods) > 1 and reference else []
+    ablated = differences(rows, VPBSD) if VPBSD in methods and set(STRATEGIES) & set(methods) else []
     table = _Maker(found, costs or {})
     known = [*(name for name in TITLES if name in methods), *(name for name in methods if name not in TITLES)]
     first = [name for name in known if name not in STRATEGIES]
@@ -123,6 +128,7 @@ def results_of(
         tuple(one for one in tables if one.rows),
         tuple(found),
         tuple(compared),
+        tuple(ablated if reference != VPBSD else ()),
         reference if compared else "",
         _notes(found, compared, failed),
     )
@@ -131,8 +137,7 @@ def results_of(
 def as_markdown(results: Results) -> str:
     """Return the tables, the differences and the notes in Markdown."""
     parts = [_markdown(one) for one in results.tables]
-    if results.differences:
-        parts.append(_markdown_differences(results))
+    parts += [_markdown_differences(one) for one in (results.differences, results.ablated) if one]
     if results.notes:
         parts.append("\n".join(f"* {note}" for note in results.notes))
     return "\n\n".join(parts) + "\n"
@@ -228,7 +233,7 @@ def _markdown(table: Table) -> str:
     return f"## Table {table.number}. {table.title}\n\n{said}\n\n{_grid(heads, lines)}"
 
 
-def _markdown_differences(results: Results) -> str:
+def _markdown_differences(compared: Sequence[Difference]) -> str:
     lines = [
         [
             _title(one.method),
@@ -238,7 +243,7 @@ def _markdown_differences(results: Results) -> str:
             _interval(one.t_low, one.t_high),
             f"{one.volumes} in {one.folds}",
         ]
-        for one in results.differences
+        for one in compared
         if one.metric in COMPARED and one.pairs
     ]
     said = (
@@ -246,7 +251,7 @@ def _markdown_differences(results: Results) -> str:
         "share a network. The t-test over volumes takes them as independent and is a cross-check."
     )
     heads = ["Method", "Metric", "Difference", "95 %, folds", "95 %, t over volumes", "Volumes in folds"]
-    return f"## Differences to {_title(results.reference)}\n\n{said}\n\n{_grid(heads, lines)}"
+    return f"## Differences to {_title(compared[0].reference)}\n\n{said}\n\n{_grid(heads, lines)}"
 
 
 def _grid(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
