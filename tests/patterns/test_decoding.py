@@ -18,7 +18,7 @@ def teacher():
 
 def by_hand(teacher, indices, *, vessel=False):
     """Return what the layers make of a grid of codes, with zeros for all that comes past the bottleneck."""
-    with torch.no_grad():
+    with torch.inference_mode():
         _, skips = teacher.network.encode(torch.rand(1, 1, 64, 64, 64))
         q = teacher.quantiser.table()[indices].permute(0, 4, 1, 2, 3)
         features = teacher.network.decode(teacher.up(q), [torch.zeros_like(skip) for skip in skips])

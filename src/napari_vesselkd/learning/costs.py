@@ -32,7 +32,7 @@ def giga_macs(model: nn.Module, side: int = SIDE) -> float:
     return float(counter.get_total_flops() / 2e9)
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def milliseconds(model: nn.Module, device: torch.device, side: int = SIDE) -> float:
     """Return the median time, in ms, of one pass over a block of `side`^3 voxels on `device`."""
     model.eval().to(device)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from napari_vesselkd.errors import InvalidInputError
 from napari_vesselkd.models.networks import NETWORKS
 from napari_vesselkd.models.quantiser import Quantised, Quantiser, QuantiserConfig, make_quantiser
+from napari_vesselkd.models.quick_convolution import make_quick
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,7 @@ class Teacher(nn.Module):
         self.up = kind(width, channels, 1)
         self.out = kind(self.network.width, 1, 1)
         self.reconstruction = kind(self.network.width, 1, 1)
+        make_quick(self)
 
     @property
     def total_stride(self) -> tuple[int, ...]:
