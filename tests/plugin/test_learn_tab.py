@@ -58,6 +58,7 @@ def test_start_fills_the_curves_and_the_picture_and_ends_at_the_gate(learner, pr
     allow(run, 2)
     learner.wait(lambda: len(learner.job.stage.losses) == 2)
     learner.wait(lambda: bool(learner.tab.watch.pictures))
+    learner.wait(lambda: {one.points[-1][0] for one in learner.panel.stage.scores.series} == {2})
     (loss,) = learner.panel.stage.loss.series
     assert loss.points == ((1, 1.0), (2, 0.5))
     last = {one.name: one.points[-1] for one in learner.panel.stage.scores.series}
