@@ -16,12 +16,11 @@ from pathlib import Path
 
 import torch
 
-from napari_vesselkd.geometry import Region
 from napari_vesselkd.phantoms import PhantomConfig, make_phantom
 from napari_vesselkd.training import AugmentConfig
 from napari_vesselkd.training.fit import MOST_THREADS, made_ahead
 from napari_vesselkd.training.lessons import Lessons
-from napari_vesselkd.training.streams import Labels, Source, Stream
+from napari_vesselkd.training.streams import Source, Stream
 from napari_vesselkd.volume import IntensityWindow, open_volume, write_multiscale
 
 SHAPE, PATCH = (96, 160, 160), (64, 64, 64)
@@ -33,13 +32,8 @@ def source(folder: Path, seed: int) -> Source:
     image, label = folder / f"image-{seed}.ome.zarr", folder / f"label-{seed}.ome.zarr"
     write_multiscale(image, made.image, voxel_size_um=(1.0, 1.0, 1.0), levels=1)
     write_multiscale(label, 1 + made.label, voxel_size_um=(1.0, 1.0, 1.0), levels=1, label=True)
-    labels = open_volume(label)
-
-    def read(region: Region) -> Labels:
-        return labels.read(region)
-
     window = IntensityWindow(float(made.image.min()), float(made.image.max()))
-    return Source(image.name, open_volume(image), window, read)
+    return Source(image.name, open_volume(image), window, open_volume(label).read)
 
 
 def rate(lessons: Lessons, threads: int, batches: int) -> float:

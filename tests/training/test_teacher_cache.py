@@ -43,57 +43,49 @@ def cache(folder, stream, count=3, *, soft=False):
 
 
 def asked(teacher, stream, place):
-    with torch.no_grad():
+    with torch.inference_mode():
         return teacher.view(torch.from_numpy(stream.read(place).image)[None, None])
 
 
 def test_hard_answers_are_the_teachers_codes_and_the_sign_of_its_logits(tmp_path, teacher, stream):
-    kept = cache(tmp_path, stream, 6)  # more than are asked about at a time
+    kept = cache(tmp_path, stream)
     list(kept.fill(teacher))
     for entry, place in enumerate(kept.places):
         view = asked(teacher, stream, place)
         indices, said = kept.read(entry)
         np.testing.assert_array_equal(indices, view.indices[0])
-        logits = view.logits[0, 0].numpy()
-        sure = abs(logits) > 1e-5  # torch adds up in another order when it is asked about one patch alone
-        assert sure.mean() > 0.99
-        np.testing.assert_array_equal(said[sure], (logits[sure] > 0) * 255)
-    assert (tmp_path / "pseudo-labels.npy").stat().st_size < 6 * 32 * 64 * 64 / 8 + 200
+        np.testing.assert_array_equal(said, (view.logits[0, 0] > 0).numpy() * 255)
+    assert (tmp_path / "pseudo-labels.npy").stat().st_size < 3 * 32 * 64 * 64 / 8 + 200
 
 
 def test_soft_answers_are_the_mean_over_the_eight_mirrorings(tmp_path, teacher, stream):
-    kept = cache(tmp_path, stream, 2, soft=True)
+    kept = cache(tmp_path, stream, 1, soft=True)
     list(kept.fill(teacher))
-    for entry, place in enumerate(kept.places):
-        image = torch.from_numpy(stream.read(place).image)
-        total = 0
-        for axes in MIRRORINGS:
-            with torch.no_grad():
-                total = total + torch.sigmoid(teacher(image.flip(axes)[None, None]))[0, 0].flip(axes)
-        np.testing.assert_allclose(kept.read(entry)[1] / 255, total / 8, atol=0.003)
+    image = torch.from_numpy(stream.read(kept.places[0]).image)
+    total = 0
+    for axes in MIRRORINGS:
+        with torch.inference_mode():
+            total = total + torch.sigmoid(teacher(image.flip(axes)[None, None]))[0, 0].flip(axes)
+    np.testing.assert_allclose(kept.read(0)[1] / 255, total / 8, atol=0.003)
 
 
 def test_a_place_is_asked_about_once_even_after_a_kill(tmp_path, teacher, stream, monkeypatch):
     calls = []
 
-    def counted(self, teacher, images):
-        calls.extend(images)
-        return np.zeros((len(images), 1, 2, 2), np.int16), np.zeros(
-            (len(images), 32 * 64 * 64 // 8), np.uint8
-        )
+    def counted(self, teacher, image):
+        calls.append(1)
+        return np.zeros((1, 2, 2), np.int16), np.zeros(32 * 64 * 64 // 8, np.uint8)
 
     monkeypatch.setattr(TeacherCache, "_ask", counted)
-    part = cache(tmp_path, stream, 21)
+    part = cache(tmp_path, stream, 20)
     for report in part.fill(teacher):
         assert report.done == 16
         break
-    whole = cache(tmp_path, stream, 21)
+    whole = cache(tmp_path, stream, 20)
     list(whole.fill(teacher))
-    assert len(calls) == 21
-    for image, place in zip(calls, whole.places, strict=True):
-        np.testing.assert_array_equal(image, stream.read(place).image)
-    list(cache(tmp_path, stream, 21).fill(teacher))
-    assert len(calls) == 21
+    assert len(calls) == 20
+    list(cache(tmp_path, stream, 20).fill(teacher))
+    assert len(calls) == 20
 
 
 def test_a_full_disk_is_said_and_what_is_there_stays(tmp_path, teacher, stream, monkeypatch):

@@ -88,12 +88,7 @@ class JobStatus:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run folder.
-
-    Attributes
-    ----------
-    path : Path
-    """
+    """The run folder at `path`."""
 
     path: Path
 
@@ -132,7 +127,8 @@ class RunFolder:
         path = Path(path).expanduser().absolute()
         wanted = {key: value for key, value in config.items() if value is not None}
         found = read_config(path)
-        run, state = cls(path), cls(path).status().state
+        run = cls(path)
+        state = run.status().state
         if found is None:
             _check_empty(path)
         elif found != {kind: wanted} and (state.active or not _is_more(wanted, found.get(kind), grows)):

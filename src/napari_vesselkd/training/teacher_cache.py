@@ -26,8 +26,6 @@ from napari_vesselkd.reports import Progress, Report
 from napari_vesselkd.training.streams import Place, Stream
 from napari_vesselkd.volume import output_errors
 
-AT_A_TIME = 4  # patches: on a CPU torch convolves one alone two to four times as slowly
-NOTED = 4 * AT_A_TIME  # patches between two notes of what is done
 MIRRORED = ((2,), (3,), (4,), (2, 3), (2, 4), (3, 4), (2, 3, 4))  # axes of a batch of patches
 
 
@@ -92,15 +90,14 @@ class TeacherCache:
         with output_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             files = self._open(teacher, fresh=done == 0)
-            for start in range(done, len(self.places), AT_A_TIME):
-                stop = min(start + AT_A_TIME, len(self.places))
-                images = np.stack([self.stream.read(place).image for place in self.places[start:stop]])
-                for file, values in zip(files, self._ask(teacher, images), strict=True):
-                    file[start:stop] = values
-                if stop % NOTED == 0 or stop == len(self.places):
-                    self._note(files, stop)
+            for number in range(done, len(self.places)):
+                image = self.stream.read(self.places[number]).image
+                for file, values in zip(files, self._ask(teacher, image), strict=True):
+                    file[number] = values
+                if (number + 1) % 16 == 0 or number + 1 == len(self.places):
+                    self._note(files, number + 1)
                     elapsed = monotonic() - began
-                    yield Progress(stop, len(self.places), "teacher patches", elapsed, resumed=first)
+                    yield Progress(number + 1, len(self.places), "teacher patches", elapsed, resumed=first)
         self._files = files
 
     def read(self, entry: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
@@ -112,21 +109,19 @@ class TeacherCache:
         voxels = int(np.prod(self.stream.shape))
         return indices, np.unpackbits(said, count=voxels).reshape(self.stream.shape) * np.uint8(255)
 
-    @torch.no_grad()
-    def _ask(self, teacher: Teacher, images: npt.NDArray[np.float32]) -> tuple[Any, Any]:
-        """Return the indices (K, gz, gy, gx) of images (K, z, y, x), and what is kept of their vessels."""
+    @torch.inference_mode()
+    def _ask(self, teacher: Teacher, image: npt.NDArray[np.float32]) -> tuple[Any, Any]:
         device = next(teacher.parameters()).device
-        patches = torch.from_numpy(images)[:, None].to(device)
+        patch = torch.from_numpy(image)[None, None].to(device)
         assert not teacher.training  # noqa: S101  (a teacher in training mode says something else each time)
-        view = teacher.view(patches)
-        indices = view.indices.cpu().numpy().astype(np.int16)
+        view = teacher.view(patch)
+        indices = view.indices[0].cpu().numpy().astype(np.int16)
         if not self.soft:
-            said = (view.logits[:, 0] > 0).cpu().numpy()
-            return indices, np.packbits(said.reshape(len(said), -1), axis=1)
+            return indices, np.packbits((view.logits[0, 0] > 0).cpu().numpy())
         total = torch.sigmoid(view.logits)
         for axes in MIRRORED:
-            total += torch.sigmoid(teacher(patches.flip(axes))).flip(axes)
-        return indices, (total[:, 0] / (1 + len(MIRRORED)) * 255).round().byte().cpu().numpy()
+            total += torch.sigmoid(teacher(patch.flip(axes))).flip(axes)
+        return indices, (total[0, 0] / (1 + len(MIRRORED)) * 255).round().byte().cpu().numpy()
 
     def _open(self, teacher: Teacher, *, fresh: bool) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         grid = tuple(-(-n // step) for n, step in zip(self.stream.shape, teacher.total_stride, strict=True))

@@ -58,7 +58,7 @@ class Validation(Report):
         return f"Step {self.step}, held-out blocks: Dice {self.dice:.3f}, clDice {self.cldice:.3f}"
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def probability(model: nn.Module, image: Floats) -> Floats:
     """Return the probability of vessel of a small volume (z, y, x) in [0, 1], as one block."""
     device = next(model.parameters()).device
