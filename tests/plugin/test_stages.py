@@ -238,6 +238,18 @@ def test_a_teacher_can_be_pretrained_before_anything_is_corrected():
     assert not draw_learn(Lesson(PROJECT), form, None, offer=Offer(problem="None")).start.enabled
 
 
+def test_a_teacher_is_not_fine_tuned_before_it_is_known_which():
+    """Without its name the command would fine-tune a student."""
+    form = LearnForm(goal=Goal.TUNE)
+    assert draw(form).start.tooltip == "Looking for the latest teacher…"
+    assert draw(form, offer=Offer(problem="There is none")).start.tooltip == "There is none"
+    found = draw(form, offer=Offer(teacher="mine"))
+    assert found.start.enabled and found.teacher == "Begins with mine."
+    assert found.command == f"vesselkd finetune {PROJECT} --preset quick --from mine"
+    chosen = draw(replace(form, teacher="other"), offer=Offer(teacher="other"))
+    assert chosen.start.enabled and chosen.teacher == "" and "--from other" in chosen.command
+
+
 def test_the_preflight_says_what_is_missing():
     offer = Offer(estimate="About 20 min on cpu", tight="Only 1.0 GB of memory is free")
     picture = draw(offer=offer)

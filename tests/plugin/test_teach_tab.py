@@ -18,7 +18,7 @@ from napari_vesselkd.plugin.stage_text import Where
 TEACHER, ANSWERS, STUDENT, END = 3, 5, 9, 10  # the last step of each phase of the fake job
 OFFER = Offer(
     dict.fromkeys(PRESETS, "What it does"),
-    "Begins with teacher-small.",
+    "teacher-small",
     "About 20 min on cpu, 2 GB of memory",
 )
 TEACH = LearnForm(goal=Goal.TEACH)
@@ -74,6 +74,23 @@ def test_pretraining_and_other_methods_have_their_forms(learner, project, offers
     assert learner.shown(goal.preset) and not learner.shown(goal.teacher) and not learner.shown(goal.method)
     learner.click(goal.goals[Goal.FINETUNE])
     assert learner.shown(goal.parent_fact) and not learner.shown(goal.preset)
+
+
+def test_a_teacher_alone_is_fine_tuned_from_the_one_that_auto_stands_for(
+    learner, project, offers, monkeypatch
+):
+    goal, begun, start = learner.panel.goal, [], jobs.start
+    monkeypatch.setattr(jobs, "start", lambda words, run: (begun.append(words), start(words, run))[1])
+    learner.click(goal.goals[Goal.TUNE])
+    learner.settle()
+    assert offers[-1] == (project.path, LearnForm(goal=Goal.TUNE))
+    assert learner.shown(goal.preset) and learner.shown(goal.teacher) and not learner.shown(goal.method)
+    assert goal.teacher_fact.text() == "Begins with teacher-small."
+    choices = ["--preset", "quick", "--from", "teacher-small"]
+    assert learner.tab.picture.command == " ".join(["vesselkd finetune", str(project.path), *choices])
+    run = learner.start()
+    assert run == project.runs / "finetune-001"
+    assert begun == [["finetune", str(project.path), "--out", str(run), *choices]]
 
 
 def test_where_there_is_a_gpu_the_papers_preset_is_the_first(learner, offers, monkeypatch, tmp_path):

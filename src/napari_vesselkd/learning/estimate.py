@@ -89,6 +89,19 @@ def estimate_stages(
     return _preflight(stages, place, weights, memory, int(weights * BYTES_PER_WEIGHT + _kept(chosen)))
 
 
+def estimate_teaching(
+    source: str | Path, preset: str | Preset = "quick", device: str = "auto", *, teacher: str = "auto"
+) -> StagesPreflight:
+    """Estimate time, memory and disk of `teach_from` in the same way.
+
+    Raises
+    ------
+    As `estimate_stages`.
+    """
+    config = TeacherConfig.from_dict(choose_teacher(source, teacher).card.config)
+    return _one_stage("teacher", config, preset_of(preset).teach, checked_device(device))
+
+
 def estimate_pretraining(preset: str | Preset = "quick", device: str = "auto") -> StagesPreflight:
     """Estimate time, memory and disk of `pretrain_from` in the same way.
 
@@ -97,10 +110,16 @@ def estimate_pretraining(preset: str | Preset = "quick", device: str = "auto") -
     DeviceError if there is no such device; InvalidInputError for an unknown preset.
     """
     chosen, place = preset_of(preset).pretrain, checked_device(device)
-    config = chosen.teacher
+    return _one_stage("pretrain", chosen.teacher, chosen, place)
+
+
+def _one_stage(
+    name: str, config: TeacherConfig, chosen: PretrainConfig | TeachConfig, place: str
+) -> StagesPreflight:
+    """Estimate a stage in which a teacher learns."""
     network = Teacher(config)
     cost, weights = giga_macs(network, config.patch), parameters_of(network)
-    stages = {"pretrain": cost * _teaching(chosen) / _speed(place, config.network)}
+    stages = {name: cost * _teaching(chosen) / _speed(place, config.network)}
     memory = int(weights * BYTES_PER_WEIGHT + cost * 1e9 * BYTES_PER_MAC * chosen.batch)
     return _preflight(stages, place, weights, memory, weights * BYTES_PER_WEIGHT)
 

@@ -15,7 +15,12 @@ from napari_vesselkd.checkpoints import Checkpoint, CheckpointRegistry
 from napari_vesselkd.distillation import METHODS
 from napari_vesselkd.errors import CheckpointNotFoundError, InvalidInputError, OutputError
 from napari_vesselkd.learning.choosing import choose_teacher, network_of, preset_of, student_in_use
-from napari_vesselkd.learning.estimate import StagesPreflight, estimate_pretraining, estimate_stages
+from napari_vesselkd.learning.estimate import (
+    StagesPreflight,
+    estimate_pretraining,
+    estimate_stages,
+    estimate_teaching,
+)
 from napari_vesselkd.learning.gate import judge
 from napari_vesselkd.learning.turn import (
     check_free_name,
@@ -49,6 +54,7 @@ __all__ = [
     "distill_from",
     "estimate_pretraining",
     "estimate_stages",
+    "estimate_teaching",
     "preset_of",
     "pretrain_from",
     "teach_and_distill",

@@ -130,8 +130,9 @@ class GoalForm(QWidget):
         goal = self.form().goal
         self.finetuning.setVisible(goal is Goal.FINETUNE)
         self.teaching.setVisible(goal is not Goal.FINETUNE)
-        for row in (self.teacher, self.teacher_fact, self.method):
-            self._teaching_form.setRowVisible(row, goal is Goal.TEACH)
+        for row in (self.teacher, self.teacher_fact):
+            self._teaching_form.setRowVisible(row, goal in (Goal.TEACH, Goal.TUNE))
+        self._teaching_form.setRowVisible(self.method, goal is Goal.TEACH)
 
     def _connect(self) -> None:
         self.group.buttonClicked.connect(lambda _: self._show_goal())

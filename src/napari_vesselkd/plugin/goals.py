@@ -32,20 +32,28 @@ class Goal(Enum):
 
     FINETUNE = "Fine-tune the student"
     TEACH = "Teach a new student (VpbSD)"
+    TUNE = "Fine-tune a teacher"
     PRETRAIN = "Pretrain a new teacher"
 
 
 TIPS = {
     Goal.FINETUNE: "Goes on with the student in use: minutes",
     Goal.TEACH: "A teacher learns from the accepted blocks, then teaches a student on the whole image",
+    Goal.TUNE: "A teacher learns from the accepted blocks; no student is taught yet",
     Goal.PRETRAIN: "A teacher learns the patterns of the whole image into its codebook, without labels",
 }
 DOES = {
     Goal.FINETUNE: "Learn from the accepted blocks",
     Goal.TEACH: "Fine-tune a teacher on the accepted blocks, then let it teach a new student",
+    Goal.TUNE: "Fine-tune a teacher on the accepted blocks; it is then found under Teacher",
     Goal.PRETRAIN: "Pretrain a teacher on the image; it is then found under Teacher",
 }
-KINDS = {Goal.FINETUNE: "finetune", Goal.TEACH: "distill", Goal.PRETRAIN: "pretrain"}
+KINDS = {
+    Goal.FINETUNE: "finetune",
+    Goal.TEACH: "distill",
+    Goal.TUNE: "finetune",
+    Goal.PRETRAIN: "pretrain",
+}
 
 
 @dataclass(frozen=True)
@@ -58,8 +66,8 @@ class LearnForm:
     phantom_share : float
         Share of the patches that come from phantoms, 0..1: against forgetting.
     goal : Goal
-        What to learn; steps and phantoms belong to the first, preset, teacher and method to the second,
-        the preset to the third.
+        What to learn; steps and phantoms belong to the first, the preset to all others, the teacher to the
+        second and third, the method to the second.
     preset : str
         One of `PRESETS`.
     teacher : str
@@ -101,7 +109,7 @@ def arguments(project: Path, form: LearnForm, run: Path | None = None) -> list[s
         if form.goal is Goal.TEACH:
             words += ["--teacher", form.teacher] if form.teacher != AUTO else []
             words += ["--method", form.method] if form.method else []
-        return words
+        return words + (["--from", form.teacher] if form.goal is Goal.TUNE else [])
     defaults = LearnForm()
     words += ["--set", f"steps={form.steps}"] if form.steps != defaults.steps else []
     if form.phantom_share != defaults.phantom_share:

@@ -8,11 +8,11 @@ import math
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from napari_vesselkd.plugin.failure import Failure
-from napari_vesselkd.plugin.goals import Goal, LearnForm, arguments
+from napari_vesselkd.plugin.goals import AUTO, Goal, LearnForm, arguments
 from napari_vesselkd.plugin.job_events import JobView
 from napari_vesselkd.plugin.job_stages import FINETUNE, STUDENT, TEACHER, Curve, Point, StageView
 from napari_vesselkd.plugin.progress_text import duration
@@ -76,7 +76,7 @@ class Offer:
     descriptions : dict
         What each preset does, by its name; empty until it was read.
     teacher : str
-        Where the teacher that it begins with comes from; empty until that is known.
+        Name of the teacher that it begins with; empty until that is known, and where there is none.
     estimate : str
         Time, memory and disk; empty until they are known.
     tight : str
@@ -183,7 +183,7 @@ def draw_learn(
         parent=_parent(lesson),
         preset=offer.descriptions.get(form.preset, ""),
         descriptions=offer.descriptions,
-        teacher="" if lesson.path is None else offer.teacher,
+        teacher=_teacher(lesson, form, offer),
         hint="" if form.goal is Goal.PRETRAIN else _hint(lesson),
         reason="" if active else reason,
         estimate="" if silent else _estimate(form, offer, measured),
@@ -201,7 +201,7 @@ def draw_learn(
         stage=_stage(lesson, job, looked_at),
         notices=tuple(text for text in job.notices if not ANNOUNCED.match(text)) if job is not None else (),
         failure=failure or (job.failure if job is not None else None),
-        command=command_line(lesson, form),
+        command=command_line(lesson, with_teacher(form, offer)),
     )
 
 
@@ -212,7 +212,18 @@ def why_not_learn(lesson: Lesson, job: JobView | None, form: LearnForm, offer: O
     if job is not None and job.active:
         return "This project is learning already"
     problem = offer.problem if form.staged else ""
-    return problem if form.goal is Goal.PRETRAIN else _why_no_labels(lesson, form) or problem
+    if form.goal is Goal.PRETRAIN:
+        return problem
+    if form.goal is Goal.TUNE and with_teacher(form, offer).teacher == AUTO:
+        problem = problem or "Looking for the latest teacher…"
+    return _why_no_labels(lesson, form) or problem
+
+
+def with_teacher(form: LearnForm, offer: Offer) -> LearnForm:
+    """Return `form` with the name of the teacher that auto stands for, where a command needs the name."""
+    if form.goal is not Goal.TUNE or form.teacher != AUTO or not offer.teacher:
+        return form
+    return replace(form, teacher=offer.teacher)
 
 
 def _why_no_labels(lesson: Lesson, form: LearnForm) -> str:
@@ -273,6 +284,12 @@ def _parent(lesson: Lesson) -> str:
     if lesson.current == "auto":
         return "Begins from the checkpoint that comes with the package."
     return f"Begins from {lesson.current}, the project's current checkpoint."
+
+
+def _teacher(lesson: Lesson, form: LearnForm, offer: Offer) -> str:
+    """Return which teacher the run begins with, where that is not what was chosen."""
+    known = lesson.path is not None and form.teacher == AUTO and offer.teacher
+    return f"Begins with {offer.teacher}." if known else ""
 
 
 def _hint(lesson: Lesson) -> str:

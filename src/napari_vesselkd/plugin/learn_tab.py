@@ -22,7 +22,7 @@ from napari_vesselkd.plugin.job_stages import FINETUNE
 from napari_vesselkd.plugin.job_watch import KEPT, JobWatch
 from napari_vesselkd.plugin.judgement import GateState, draw_gate, needs_a_second_click
 from napari_vesselkd.plugin.learn_panel import LearnPanel
-from napari_vesselkd.plugin.learn_state import Lesson, Offer, draw_learn
+from napari_vesselkd.plugin.learn_state import Lesson, Offer, draw_learn, with_teacher
 from napari_vesselkd.plugin.lineage import Entry, read_entries
 from napari_vesselkd.plugin.parts import scroll_to
 from napari_vesselkd.plugin.session import ProjectSession
@@ -96,7 +96,7 @@ class LearnTab(QWidget):
         project = self._session.project
         if project is None or self._asked:
             return
-        path, form = project.path, self.panel.goal.form()
+        path, form = project.path, with_teacher(self.panel.goal.form(), self._offer)
         try:
             folder = project.new_run(form.kind)
         except (VesselKDError, OSError) as error:

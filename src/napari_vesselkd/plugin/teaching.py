@@ -39,18 +39,27 @@ def _words(form: LearnForm) -> list[str]:
 
 def read_offer(project: Path, form: LearnForm) -> Offer:
     """Return what a stage means in a project; a problem is part of the answer."""
-    from napari_vesselkd.learning.stages import choose_teacher, estimate_pretraining, estimate_stages
+    from napari_vesselkd.learning.stages import (
+        choose_teacher,
+        estimate_pretraining,
+        estimate_stages,
+        estimate_teaching,
+    )
     from napari_vesselkd.training.presets import PRESETS
 
     preset = preset_for(accelerators())
     descriptions = {name: one.description for name, one in PRESETS.items()}
-    beginning = ""
+    begins = ""
     try:
         if form.goal is Goal.PRETRAIN:
             estimate = estimate_pretraining(form.preset)
         else:
-            beginning = describe_teacher(choose_teacher(project, form.teacher).card.name, form.teacher)
-            estimate = estimate_stages(project, form.preset, teacher=form.teacher, method=form.method or None)
+            begins = choose_teacher(project, form.teacher).card.name
+            estimate = (
+                estimate_teaching(project, form.preset, teacher=form.teacher)
+                if form.goal is Goal.TUNE
+                else estimate_stages(project, form.preset, teacher=form.teacher, method=form.method or None)
+            )
     except (CheckpointError, CheckpointNotFoundError) as error:
         return Offer(descriptions, problem=_no_teacher(error, form.teacher), preset=preset)
     except VesselKDError as error:
@@ -61,7 +70,7 @@ def read_offer(project: Path, form: LearnForm) -> Offer:
         estimate.disk_bytes,
         shutil.disk_usage(project).free,
     )
-    return Offer(descriptions, teacher=beginning, estimate=estimate.text, tight=tight, preset=preset)
+    return Offer(descriptions, begins, estimate.text, tight, preset=preset)
 
 
 def accelerators() -> int:
@@ -74,11 +83,6 @@ def accelerators() -> int:
 def preset_for(gpus: int) -> str:
     """Return the preset to begin with: the paper's steps would take a CPU weeks."""
     return PUBLISHED if gpus else QUICK
-
-
-def describe_teacher(name: str, chosen: str) -> str:
-    """Return which teacher the run begins with, where that is not what was chosen."""
-    return f"Begins with {name}." if chosen == AUTO else ""
 
 
 def what_is_tight(ram: float, free_ram: float, disk: float, free_disk: float) -> str:
