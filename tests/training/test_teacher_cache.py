@@ -129,6 +129,16 @@ def test_labels_and_answers_turn_with_the_image(tmp_path, teacher, stream):
             np.testing.assert_array_equal(lesson.taught.probability[n, 0], turned(said, axes, turns) / 255)
 
 
+def test_each_place_is_met_once_before_any_is_met_again(tmp_path, teacher, stream):
+    kept = cache(tmp_path, stream, 4)
+    list(kept.fill(teacher))
+    batches = Lessons([stream], (2, 0), None, seed=2, caches=[kept])
+    names = [name for number in range(6) for name in batches(number).names]
+    laps = [names[at : at + 4] for at in range(0, 12, 4)]
+    assert all(sorted(lap) == sorted(map(stream.name, kept.places)) for lap in laps)
+    assert len({tuple(lap) for lap in laps}) > 1
+
+
 def test_a_lesson_has_labelled_patches_first_and_no_labels_beyond_them(stream):
     plain = Stream([Source("other", stream.sources[0].volume, stream.sources[0].window)], SHAPE)
     lesson = Lessons([stream, plain], (2, 3), AugmentConfig(), seed=0)(7)

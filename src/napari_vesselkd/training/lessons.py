@@ -64,7 +64,8 @@ class Lessons:
     augment : AugmentConfig, optional
     seed : int
     caches : sequence of TeacherCache, optional
-        One per stream: batches then come from the places it was made for.
+        One per stream: batches then come from the places it was made for, each of which is met once before
+        any is met again.
     """
 
     def __init__(
@@ -83,8 +84,8 @@ class Lessons:
         rng = np.random.default_rng([self.seed, abs(number), int(number < 0), 5])
         patches, names, taught = [], [], []
         for index, stream in enumerate(self.streams):
-            for _ in range(self.counts[index]):
-                place, said = self._draw(index, rng)
+            for nth in range(self.counts[index]):
+                place, said = self._place(index, number, nth, rng)
                 patch = stream.read(place)
                 parts = orient((*patch.parts, *said), rng)
                 image = changed(np.asarray(parts[0]), self.augment, rng)
@@ -96,10 +97,13 @@ class Lessons:
         )
         return LessonBatch(batch, self.counts[0], Taught.of(taught))
 
-    def _draw(self, index: int, rng: np.random.Generator) -> tuple[Place, tuple[npt.NDArray[Any], ...]]:
+    def _place(
+        self, index: int, number: int, nth: int, rng: np.random.Generator
+    ) -> tuple[Place, tuple[npt.NDArray[Any], ...]]:
         """Return a place, and what the teacher said there."""
         if not self.caches:
             return self.streams[index].place(rng), ()
         cache = self.caches[index]
-        entry = int(rng.integers(len(cache.places)))
-        return cache.places[entry], cache.read(entry)
+        lap, entry = divmod(number * self.counts[index] + nth, len(cache.places))
+        order = np.random.default_rng([self.seed, index, lap % 2**32, 6]).permutation(len(cache.places))
+        return cache.places[order[entry]], cache.read(int(order[entry]))
