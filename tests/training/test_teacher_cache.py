@@ -1,5 +1,9 @@
 """What the teacher said is kept as it was said, asked for once, and turned with the patch it belongs to."""
 
+import shutil
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -95,6 +99,65 @@ def test_a_full_disk_is_said_and_what_is_there_stays(tmp_path, teacher, stream, 
     monkeypatch.setattr(TeacherCache, "_note", full)
     with pytest.raises(OutputError, match=r"[Ss]pace|full"):
         list(cache(tmp_path, stream).fill(teacher))
+
+
+def test_a_disk_that_is_too_small_is_said_before_the_teacher_is_asked(tmp_path, teacher, stream, monkeypatch):
+    asked = []
+    monkeypatch.setattr(TeacherCache, "_ask", lambda *of: asked.append(of))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1000, 0, 1000))
+    with pytest.raises(OutputError, match=r"too little space: .* free .*needed.* Free some space"):
+        list(cache(tmp_path / "answers", stream).fill(teacher))
+    assert not asked and not (tmp_path / "answers").exists()
+
+
+FULL = """
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+import numpy as np
+from napari_vesselkd.errors import OutputError
+from napari_vesselkd.training import teacher_cache
+from napari_vesselkd.training.teacher_cache import TeacherCache
+
+class Kept(TeacherCache):
+    def _ask(self, teacher, image):
+        return np.ones((2, 2, 2), np.int16), np.full(64**3 // 8, 255, np.uint8)
+
+teacher_cache.check_disk_space = lambda *of: None  # others took the space meanwhile
+stream = SimpleNamespace(shape=(64, 64, 64), read=lambda place: SimpleNamespace(image=None))
+folder = Path(sys.argv[1]) / "answers"
+ballast = Path(sys.argv[1]) / "ballast"
+ballast.write_bytes(bytes(2**20))
+def filled():
+    kept = Kept(folder, stream, range(40), soft=False)
+    list(kept.fill(SimpleNamespace(total_stride=(32, 32, 32))))
+    return kept
+try:
+    filled()
+except OutputError as error:
+    print(error)
+print((folder / "done.json").read_text())
+ballast.unlink()
+kept = filled()
+print(all(kept.read(entry)[1].min() == 255 for entry in range(40)))
+"""
+
+
+def test_a_disk_that_becomes_full_is_an_error_and_the_same_call_goes_on(tmp_path):
+    """On a real disk of 2 MiB, half of which is freed in between."""
+    mount = 'mount -t tmpfs -o size=2m tmpfs "$1" && shift && exec "$@"'
+    inside = ["unshare", "--mount", "--map-root-user", "sh", "-c", mount, "sh", tmp_path]
+    try:
+        able = subprocess.run([*inside, "true"], check=False, capture_output=True).returncode == 0
+    except OSError:
+        able = False
+    if not able:
+        pytest.skip("a small disk cannot be mounted here")
+    words = [*inside, sys.executable, "-c", FULL, tmp_path]
+    outcome = subprocess.run(words, check=False, capture_output=True, text=True)
+    assert outcome.returncode == 0, outcome.stderr
+    said, done, whole = outcome.stdout.splitlines()
+    assert "disk is full" in said and done == '{"done": 16}' and whole == "True"
 
 
 def test_a_teacher_in_training_mode_is_refused(tmp_path, teacher, stream):

@@ -10,11 +10,14 @@ Notation: K patches of (z, y, x) voxels on a code grid (gz, gy, gx); B batch.
 from __future__ import annotations
 
 import json
+import math
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +27,9 @@ from torch import Tensor
 from napari_vesselkd.models.teacher import Teacher
 from napari_vesselkd.reports import Progress, Report
 from napari_vesselkd.training.streams import Place, Stream
-from napari_vesselkd.volume import output_errors
+from napari_vesselkd.volume import check_disk_space, output_errors
 
+INDICES, SAID = "indices.npy", "pseudo-labels.npy"
 MIRRORED = ((2,), (3,), (4,), (2, 3), (2, 4), (3, 4), (2, 3, 4))  # axes of a batch of patches
 
 
@@ -83,22 +87,30 @@ class TeacherCache:
         Raises
         ------
         OutputError
-            If the disk is full; what is there stays, and the same call goes on from it.
+            If the disk has too little space, before the teacher is asked, or if it becomes full meanwhile;
+            what is there stays, and the same call goes on from it.
         """
         done = self._done()
         began, first = monotonic(), done
-        with output_errors(self.folder):
+        layout = self._layout(teacher)
+        entry = sum(np.dtype(kind).itemsize * math.prod(shape) for kind, shape in layout.values())
+        check_disk_space(self.folder, (len(self.places) - done) * entry)
+        with output_errors(self.folder), ExitStack() as opened:
             self.folder.mkdir(parents=True, exist_ok=True)
-            files = self._open(teacher, fresh=done == 0)
+            files = [
+                opened.enter_context(_behind(self.folder / name, done, kind, (len(self.places), *shape)))
+                for name, (kind, shape) in layout.items()
+            ]
             for number in range(done, len(self.places)):
                 image = self.stream.read(self.places[number]).image
                 for file, values in zip(files, self._ask(teacher, image), strict=True):
-                    file[number] = values
+                    file.write(values.tobytes())
                 if (number + 1) % 16 == 0 or number + 1 == len(self.places):
                     self._note(files, number + 1)
                     elapsed = monotonic() - began
                     yield Progress(number + 1, len(self.places), "teacher patches", elapsed, resumed=first)
-        self._files = files
+        indices, said = (np.load(self.folder / name, mmap_mode="r") for name in layout)
+        self._files = indices, said
 
     def read(self, entry: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
         """Return the indices (gz, gy, gx) and the probability (z, y, x) in 0..255 at a place."""
@@ -123,21 +135,11 @@ class TeacherCache:
             total += torch.sigmoid(teacher(patch.flip(axes))).flip(axes)
         return indices, (total[0, 0] / (1 + len(MIRRORED)) * 255).round().byte().cpu().numpy()
 
-    def _open(self, teacher: Teacher, *, fresh: bool) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    def _layout(self, teacher: Teacher) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]:
+        """Return the type and shape of an entry of each file."""
         grid = tuple(-(-n // step) for n, step in zip(self.stream.shape, teacher.total_stride, strict=True))
-        voxels = int(np.prod(self.stream.shape))
-        said = self.stream.shape if self.soft else (-(-voxels // 8),)
-        shapes = {"indices.npy": (np.int16, grid), "pseudo-labels.npy": (np.uint8, said)}
-        one, other = (
-            np.lib.format.open_memmap(
-                self.folder / name,
-                mode="w+" if fresh else "r+",
-                dtype=None if not fresh else kind,
-                shape=None if not fresh else (len(self.places), *shape),
-            )
-            for name, (kind, shape) in shapes.items()
-        )
-        return one, other
+        said = self.stream.shape if self.soft else (-(-math.prod(self.stream.shape) // 8),)
+        return {INDICES: (np.int16, grid), SAID: (np.uint8, said)}
 
     def _done(self) -> int:
         try:
@@ -145,9 +147,27 @@ class TeacherCache:
         except (OSError, ValueError, KeyError):
             return 0
 
-    def _note(self, files: Sequence[Any], done: int) -> None:
+    def _note(self, files: Sequence[BinaryIO], done: int) -> None:
         for file in files:
             file.flush()
+            os.fsync(file.fileno())
         aside = self.folder / "done.json.part"
         aside.write_text(json.dumps({"done": done}))
         aside.replace(self.folder / "done.json")
+
+
+def _behind(path: Path, done: int, kind: type[np.generic], shape: tuple[int, ...]) -> BinaryIO:
+    """Open a .npy file for writing behind its first `done` entries; without any it is begun.
+
+    It is written, not mapped: a full disk is an error of a write, and the end of a process that writes into a
+    mapping (SIGBUS).
+    """
+    file = path.open("r+b" if done else "w+b")
+    if done:
+        np.lib.format.read_magic(file)
+        np.lib.format.read_array_header_1_0(file)
+        file.seek(done * np.dtype(kind).itemsize * math.prod(shape[1:]), os.SEEK_CUR)
+    else:
+        about = {"descr": np.dtype(kind).str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, about)
+    return file
