@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -65,6 +66,25 @@ def test_a_failed_save_leaves_the_old_pair(written, monkeypatch):
     bad = CheckpointCard(name="x", description="", config={}, metrics={"dice": float("nan")})
     with pytest.raises(ValueError):
         save_checkpoint(path, Student(), bad)
+    assert (path.read_bytes(), path.with_suffix(".json").read_bytes()) == before
+    assert len(list(path.parent.iterdir())) == 2
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".json"])
+def test_a_full_disk_leaves_the_old_pair_and_nothing_half_written(written, monkeypatch, ending):
+    path, model = written
+    before = path.read_bytes(), path.with_suffix(".json").read_bytes()
+    write = Path.write_bytes
+
+    def full(self, content):
+        if ending in self.name:
+            write(self, content[: len(content) // 2])
+            raise OSError(28, "No space left on device")
+        return write(self, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        save_checkpoint(path, model, load_checkpoint(path)[1])
     assert (path.read_bytes(), path.with_suffix(".json").read_bytes()) == before
     assert len(list(path.parent.iterdir())) == 2
 

@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from importlib import import_module
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -118,6 +119,31 @@ def test_reports_count_steps_and_carry_the_loss(tmp_path):
 
 
 def test_nothing_but_the_state_is_left_behind(tmp_path):
+    run(tmp_path / "state", model())
+    assert [file.name for file in tmp_path.iterdir()] == ["state"]
+
+
+def test_a_full_disk_leaves_the_last_state_alone_and_a_killed_write_is_written_over(tmp_path, monkeypatch):
+    run(tmp_path / "state", model(), stop_after=4)
+    kept, write = (tmp_path / "state").read_bytes(), Path.write_bytes
+
+    def cut(self, content):
+        write(self, content[: len(content) // 2])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", cut)
+        with pytest.raises(OSError, match="No space"):
+            run(tmp_path / "state", model())
+    assert [file.name for file in tmp_path.iterdir()] == ["state"]
+    assert (tmp_path / "state").read_bytes() == kept
+    with monkeypatch.context() as patch:  # a kill cleans nothing up
+        patch.setattr(Path, "write_bytes", cut)
+        patch.setattr(Path, "unlink", lambda self, **_: None)
+        with pytest.raises(OSError, match="No space"):
+            run(tmp_path / "state", model())
+    assert len(list(tmp_path.iterdir())) == 2
+    monkeypatch.setattr(os, "getpid", lambda: 1)  # as another process
     run(tmp_path / "state", model())
     assert [file.name for file in tmp_path.iterdir()] == ["state"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,9 +42,14 @@ def save_checkpoint(path: str | Path, model: nn.Module, card: CheckpointCard) ->
     card = replace(card, name=stem, sha256=hashlib.sha256(weights).hexdigest())
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(card.to_dict(), indent=2, allow_nan=False) + "\n"
-    aside = [_write_aside(path.parent / f"{stem}.safetensors", weights)]
-    aside.append(_write_aside(path.parent / f"{stem}.json", text.encode()))
-    for temporary, final in aside:
+    finals = [path.parent / f"{stem}{ending}" for ending in (".safetensors", ".json")]
+    aside = [write_aside(finals[0], weights)]
+    try:
+        aside.append(write_aside(finals[1], text.encode()))
+    except BaseException:
+        aside[0].unlink()
+        raise
+    for temporary, final in zip(aside, finals, strict=True):
         temporary.replace(final)
     return card
 
@@ -76,6 +80,21 @@ def load_checkpoint(path: str | Path) -> tuple[nn.Module, CheckpointCard]:
         )
     model.load_state_dict(state)
     return model.eval(), card
+
+
+def write_aside(path: Path, content: bytes) -> Path:
+    """Write what is to be renamed to `path` beside it, and return where.
+
+    A write that fails leaves nothing. One that was killed leaves a part, which the next one writes over: its
+    name is the same, as one process at a time writes a file.
+    """
+    aside = path.with_name(f".{path.name}.part")
+    try:
+        aside.write_bytes(content)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    return aside
 
 
 def with_ending(path: str | Path, ending: str) -> Path:
@@ -145,9 +164,3 @@ def _check_fit(model: nn.Module, state: dict[str, Tensor], card: CheckpointCard,
         limit=f"the tensors of a {card.architecture} with the card's configuration",
         remedy="Choose a checkpoint made by napari-vesselkd",
     )
-
-
-def _write_aside(path: Path, content: bytes) -> tuple[Path, Path]:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.write_bytes(content)
-    return temporary, path

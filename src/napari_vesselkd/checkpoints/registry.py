@@ -175,5 +175,9 @@ def _copy_pair(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     for ending in (".safetensors", ".json"):
         aside = target.with_name(f".{target.stem}{ending}.part")
-        shutil.copyfile(with_ending(source, ending), aside)
+        try:
+            shutil.copyfile(with_ending(source, ending), aside)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
         aside.replace(with_ending(target, ending))

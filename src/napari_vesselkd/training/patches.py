@@ -193,7 +193,10 @@ def _write_phantom(path: Path, config: PhantomConfig) -> None:
     low = float(phantom.image.min())
     window = np.array([low, *np.percentile(phantom.image, PERCENTILES)])
     aside = path.with_suffix(f".{os.getpid()}.part.npz")
-    np.savez(
-        aside, image=phantom.image, mask=mask, window=window, voxel_size_um=np.array(phantom.voxel_size_um)
-    )
+    size = np.array(phantom.voxel_size_um)
+    try:
+        np.savez(aside, image=phantom.image, mask=mask, window=window, voxel_size_um=size)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
     aside.replace(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from napari_vesselkd.checkpoints.files import write_aside
 from napari_vesselkd.errors import CheckpointError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ def write_state(path: Path, parts: Parts, config: FitConfig, done: int) -> None:
     contiguous = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     about = {"done": str(done), "config": json.dumps(asdict(config), sort_keys=True)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    aside.write_bytes(save(contiguous, metadata=about))
-    aside.replace(path)
+    write_aside(path, save(contiguous, metadata=about)).replace(path)
 
 
 def read_state(path: Path, parts: Parts, config: FitConfig) -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from napari_vesselkd.checkpoints.files import write_aside
 from napari_vesselkd.models import ranks
 
 FILE = "seconds.txt"
@@ -27,9 +27,7 @@ def timed(run: Path) -> Iterator[None]:
 def _note(run: Path, seconds: float) -> None:
     with suppress(OSError):  # a full disk has its own message
         run.mkdir(parents=True, exist_ok=True)
-        aside = run / f"{FILE}.{os.getpid()}.part"
-        aside.write_text(f"{seconds:.1f}\n")
-        aside.replace(run / FILE)
+        write_aside(run / FILE, f"{seconds:.1f}\n".encode()).replace(run / FILE)
 
 
 def seconds_of(run: Path) -> float:
