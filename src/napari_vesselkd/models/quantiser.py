@@ -68,6 +68,21 @@ class QuantiserConfig:
         for name, value, least in (("codes", self.codes, 2), ("width", self.width, 1)):
             if value < least:
                 raise InvalidInputError(f"A codebook's {name} are too few", value=value, limit=f">= {least}")
+        for name, share in (("decay", self.decay), ("revival", self.revival)):
+            if not 0 <= share <= 1:
+                raise InvalidInputError(f"A codebook's {name} is out of range", value=share, limit="0..1")
+        if not 0 < self.annealed <= 1:
+            raise InvalidInputError(
+                "A codebook's annealed is out of range", value=self.annealed, limit="above 0, at most 1"
+            )
+        if not 0 <= self.commitment < math.inf:
+            raise InvalidInputError(
+                "A codebook's commitment cannot be a weight", value=self.commitment, limit="0 or more"
+            )
+        if not all(0 < value < math.inf for value in self.temperature):
+            raise InvalidInputError(
+                "A codebook's temperature is out of range", value=self.temperature, limit="above 0"
+            )
         if any(level < 2 for level in self.levels):
             raise InvalidInputError("A level has fewer than two values", value=self.levels, limit=">= 2 each")
         object.__setattr__(self, "levels", tuple(int(level) for level in self.levels))

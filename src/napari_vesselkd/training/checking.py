@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from napari_vesselkd.errors import InvalidInputError
@@ -12,8 +14,32 @@ def check_at_least(config: Any, **least: int) -> None:
     """Raise InvalidInputError if a named value of `config` is below its least; None passes."""
     for name, limit in least.items():
         value = getattr(config, name)
-        if value is not None and value < limit:
+        if value is not None and not value >= limit:
             raise InvalidInputError(f"{name} is too small", value=value, limit=f"at least {limit}")
+
+
+def check_shares(config: Any, *names: str) -> None:
+    """Raise InvalidInputError if a named value of `config`, or one of its parts, is not in 0..1."""
+    for name in names:
+        value = getattr(config, name)
+        if not all(0 <= part <= 1 for part in (value if isinstance(value, tuple) else (value,))):
+            raise InvalidInputError(f"{name} is out of range", value=value, limit="0..1")
+
+
+def check_weights(config: Any, *names: str) -> None:
+    """Raise InvalidInputError if a named weight of `config` is negative or not finite."""
+    for name in names:
+        value = getattr(config, name)
+        if not 0 <= value < math.inf:
+            raise InvalidInputError(f"{name} cannot be a weight", value=value, limit="0 or more")
+
+
+def check_choices(config: Any, **known: Sequence[str]) -> None:
+    """Raise InvalidInputError if a named value of `config` is none of those that are known."""
+    for name, choices in known.items():
+        value = getattr(config, name)
+        if value not in choices:
+            raise InvalidInputError(f"There is no such {name}", value=value, limit=", ".join(choices))
 
 
 def check_rate(rate: float) -> None:

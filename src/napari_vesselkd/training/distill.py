@@ -25,7 +25,13 @@ from napari_vesselkd.models.teacher import Teacher
 from napari_vesselkd.reports import Report
 from napari_vesselkd.training.augment import AugmentConfig
 from napari_vesselkd.training.bundled import RECIPES, Recipe
-from napari_vesselkd.training.checking import check_at_least, check_name, check_rate
+from napari_vesselkd.training.checking import (
+    check_at_least,
+    check_choices,
+    check_name,
+    check_rate,
+    check_weights,
+)
 from napari_vesselkd.training.fit import FitConfig, fit
 from napari_vesselkd.training.lessons import LessonBatch, Lessons
 from napari_vesselkd.training.losses import LossConfig, segmentation_terms
@@ -110,12 +116,9 @@ class DistillConfig:
         check_at_least(self, steps=1, batch=1, unlabelled=1, pool=1, validate_every=1, threads=1)
         check_rate(self.learning_rate)
         check_name(self.name)
-        for name, value, known in (
-            ("method", self.method, tuple(METHODS)),
-            ("student", self.student, ("auto", "paper", *RECIPES)),
-        ):
-            if value not in known:
-                raise InvalidInputError(f"There is no such {name}", value=value, limit=", ".join(known))
+        check_weights(self, "cross_entropy", "skeleton_recall")
+        check_choices(self, method=tuple(METHODS), student=("auto", "paper", *RECIPES))
+        self.fit_config()  # checks the rest
 
     def fit_config(self) -> FitConfig:
         """Return the loop's settings."""

@@ -28,7 +28,7 @@ from napari_vesselkd.models import StudentConfig, set_statistics, statistics_of,
 from napari_vesselkd.models.devices import checked_device
 from napari_vesselkd.reports import Report, Result
 from napari_vesselkd.training.bundled import RECIPES, Recipe, phantom_config
-from napari_vesselkd.training.checking import check_at_least, check_name, check_rate
+from napari_vesselkd.training.checking import check_at_least, check_name, check_rate, check_weights
 from napari_vesselkd.training.crops import Crop, CropPatches, MixedPatches, read_crop
 from napari_vesselkd.training.dataset import Dataset
 from napari_vesselkd.training.fit import BatchOf, FitConfig, fit
@@ -101,22 +101,13 @@ class FinetuneConfig:
     name: str | None = None
 
     def __post_init__(self) -> None:
-        check_at_least(self, steps=1, batch=1, phantoms=0, validate_every=1, threads=1)
+        check_at_least(self, steps=1, batch=1, phantoms=0, validate_every=1, threads=1, seed=0)
         check_rate(self.learning_rate)
         if not 0 <= self.phantom_share < 1:
             raise InvalidInputError(
                 "The share of phantoms is out of range", value=self.phantom_share, limit="0 to below 1"
             )
-        weights = (
-            ("centrelines", self.skeleton_recall),
-            ("projection", self.projection),
-            ("depth", self.depth),
-        )
-        for what, weight in weights:
-            if not weight >= 0:
-                raise InvalidInputError(
-                    f"The weight of the {what} is negative", value=weight, limit="0 or more"
-                )
+        check_weights(self, "skeleton_recall", "projection", "depth")
         if self.learn_from not in CHOICES:
             raise InvalidInputError(
                 "There is nothing of that name to learn from",

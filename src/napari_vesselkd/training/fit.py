@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from napari_vesselkd.errors import InvalidInputError, TrainingError
 from napari_vesselkd.models import ranks
 from napari_vesselkd.reports import Progress, Report
+from napari_vesselkd.training.checking import check_at_least, check_choices, check_rate
 from napari_vesselkd.training.state import Parts, read_state, write_state
 
 MOST_THREADS = 8  # that make batches for a GPU
@@ -76,6 +77,11 @@ class FitConfig:
         Steps.
     seed : int
         Of what the model itself draws, such as noise.
+
+    Raises
+    ------
+    InvalidInputError
+        If a value is outside its range.
     """
 
     steps: int = 3000
@@ -91,6 +97,15 @@ class FitConfig:
     save_every: int = 200
     report_every: int = 20
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_at_least(self, steps=1, accumulate=1, save_every=1, report_every=1, seed=0)
+        check_choices(self, schedule=("cosine", "exponential"), precision=("fp32", "bf16"))
+        check_rate(self.learning_rate)
+        if not 0 <= self.average < 1:
+            raise InvalidInputError(
+                "The decay of the moving average is out of range", value=self.average, limit="0 to below 1"
+            )
 
 
 @dataclass(frozen=True)

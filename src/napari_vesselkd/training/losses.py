@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from napari_vesselkd.distillation.losses import cross_entropy, dice_loss, share
+from napari_vesselkd.training.checking import check_weights
 from napari_vesselkd.training.patches import Batch
 
 __all__ = ["LossConfig", "dice_loss", "segmentation_terms"]
@@ -22,11 +23,19 @@ class LossConfig:
     dice, cross_entropy, skeleton_recall : float
         Soft Dice over the whole batch; binary cross entropy; share of the centreline that is missed
         (skeleton recall, Kirchhoff et al. 2024, arXiv 2404.03010): thin vessels count as much as thick.
+
+    Raises
+    ------
+    InvalidInputError
+        If one is negative or not finite.
     """
 
     dice: float = 1.0
     cross_entropy: float = 1.0
     skeleton_recall: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_weights(self, "dice", "cross_entropy", "skeleton_recall")
 
 
 def segmentation_terms(logits: Tensor, batch: Batch, config: LossConfig | None = None) -> dict[str, Tensor]:

@@ -17,13 +17,20 @@ import torch
 from torch import Tensor
 
 from napari_vesselkd.checkpoints import CheckpointCard, load_checkpoint, save_checkpoint
+from napari_vesselkd.errors import InvalidInputError
 from napari_vesselkd.models import ranks
 from napari_vesselkd.models.devices import checked_device
 from napari_vesselkd.models.teacher import Teacher, TeacherConfig, TeacherView
 from napari_vesselkd.projections.saving import save_png
 from napari_vesselkd.reports import Report, Result
 from napari_vesselkd.training.augment import AugmentConfig
-from napari_vesselkd.training.checking import check_at_least, check_name, check_rate
+from napari_vesselkd.training.checking import (
+    check_at_least,
+    check_name,
+    check_rate,
+    check_shares,
+    check_weights,
+)
 from napari_vesselkd.training.fit import FitConfig, FitProgress, fit
 from napari_vesselkd.training.patches import Batch
 from napari_vesselkd.training.sources import Material
@@ -86,7 +93,16 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         check_at_least(self, steps=1, batch=1, accumulate=1, look_every=1, threads=1)
         check_rate(self.learning_rate)
+        check_weights(self, "alpha")
+        check_shares(self, "skip_keep")
         check_name(self.name)
+        if self.teacher.spatial_dims != 3:
+            raise InvalidInputError(
+                "A teacher is pretrained on volumes",
+                value=f"{self.teacher.spatial_dims} dimensions",
+                limit="3",
+            )
+        self.fit_config()  # checks the rest
 
     def fit_config(self) -> FitConfig:
         """Return the loop's settings."""

@@ -22,7 +22,13 @@ from napari_vesselkd.models.devices import checked_device
 from napari_vesselkd.models.teacher import Teacher
 from napari_vesselkd.reports import Notice, Report
 from napari_vesselkd.training.augment import AugmentConfig
-from napari_vesselkd.training.checking import check_at_least, check_name, check_rate
+from napari_vesselkd.training.checking import (
+    check_at_least,
+    check_name,
+    check_rate,
+    check_shares,
+    check_weights,
+)
 from napari_vesselkd.training.fit import FitConfig, fit
 from napari_vesselkd.training.losses import LossConfig, segmentation_terms
 from napari_vesselkd.training.patches import Batch
@@ -106,14 +112,11 @@ class TeachConfig:
         if self.decoder_rate is not None:
             check_rate(self.decoder_rate)
         check_name(self.name)
+        check_weights(self, "alpha", "reconstruction", "cross_entropy", "skeleton_recall")
+        check_shares(self, "skip_keep")
         if self.codes not in CODES:
             raise InvalidInputError("Codes cannot be this", value=self.codes, limit=", ".join(CODES))
-        if not 0 <= self.skip_keep <= 1:
-            raise InvalidInputError("skip_keep is out of range", value=self.skip_keep, limit="0..1")
-        if not 0 <= self.reconstruction < float("inf"):
-            raise InvalidInputError(
-                "The weight of the reconstruction does not fit", value=self.reconstruction, limit="0 or more"
-            )
+        self.fit_config()  # checks the rest
 
     def fit_config(self, behind_codes: Sequence[str] = ()) -> FitConfig:
         """Return the loop's settings; `behind_codes` says which parameters `decoder_rate` is for."""
