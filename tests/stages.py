@@ -74,16 +74,16 @@ def few_looks(monkeypatch):
     monkeypatch.setattr(distill, "CALIBRATION", 1)
 
 
-def write_teacher(path, stage="finetune-teacher"):
+def write_teacher(path, stage="finetune-teacher", config=SMALL):
     """Write a teacher as it was drawn; return the path of its weights."""
     card = CheckpointCard(
         name=path.name,
         description="for tests",
         architecture="teacher",
-        config=SMALL.to_dict(),
+        config=config.to_dict(),
         normalisation="windows",
         lineage={"stage": stage, "parent": None, "config": {"steps": 0}, "seconds": 0.0},
         created="2026-01-01T00:00:00+00:00",
     )
-    save_checkpoint(path, Teacher(SMALL), card)
+    save_checkpoint(path, Teacher(config), card)
     return path.with_name(f"{path.name}.safetensors")

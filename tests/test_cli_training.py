@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ import pytest
 
 from commandline import on_disk, run
 from napari_vesselkd.jobs import JobState, RunFolder
+from napari_vesselkd.models.quantiser import QuantiserConfig
 from napari_vesselkd.training import teach
 from napari_vesselkd.volume import write_multiscale
-from stages import HEADER, SIZE, few_looks, write_data_set, write_project, write_teacher
+from stages import HEADER, SIZE, SMALL, few_looks, write_data_set, write_project, write_teacher
 
 assert few_looks
 pytestmark = pytest.mark.usefixtures("few_looks")
@@ -37,6 +39,13 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory):
     return write_teacher(tmp_path_factory.mktemp("teacher") / "taught")
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory):
+    """A teacher whose codes are 16 wide, a student's features 32."""
+    config = replace(SMALL, quantiser=QuantiserConfig(width=16))
+    return write_teacher(tmp_path_factory.mktemp("narrow") / "narrow", config=config)
 
 
 @pytest.fixture
@@ -190,6 +199,14 @@ def test_a_data_set_that_cannot_be_learned_from_is_refused(capsys, folder, teach
         (("distill", "--out", "run", "--method", "other"), "no such method: other"),
         (("distill", "--teacher", "TEACHER"), "needs a folder"),
         (("distill", "--teacher", "TEACHER", "--out", "run", "--set", "options.depth=3"), "no such option"),
+        (("distill", "--teacher", "TEACHER", "--out", "run", "--set", "options.pseudo=abc"), "wrong type"),
+        (("distill", "--teacher", "TEACHER", "--out", "run", "--set", "patch=40,40,40"), "does not fit the"),
+        (
+            ("distill", "--teacher", "TEACHER", "--out", "run", "--set", "patch=0,64,64"),
+            "patch is out of range",
+        ),
+        (("distill", "--teacher", "NARROW", "--out", "run"), "32 and 16"),
+        (("crossval", "--out", "run", "--folds", "3", "--set", "distill.patch=40,40,40"), "does not fit the"),
         (("pretrain", "--out", "run", "--hold-out", "nine"), "no such group to hold out: nine"),
         (
             (
@@ -214,9 +231,10 @@ def test_a_data_set_that_cannot_be_learned_from_is_refused(capsys, folder, teach
         (("crossval", "--out", "run", "--processes", "0"), "--processes is too small"),
     ],
 )
-def test_a_bad_argument_is_refused(capsys, folder, data, teacher, words, message):
+def test_a_bad_argument_is_refused(capsys, folder, data, teacher, narrow, words, message):
     command, *rest = words
-    refused(capsys, folder, (command, data, *(str(teacher) if w == "TEACHER" else w for w in rest)), message)
+    known = {"TEACHER": str(teacher), "NARROW": str(narrow)}
+    refused(capsys, folder, (command, data, *(known.get(word, word) for word in rest)), message)
 
 
 def test_one_group_no_unlabelled_volume_and_a_damaged_codebook_are_said(capsys, folder, teacher):

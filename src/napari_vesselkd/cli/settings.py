@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import tomllib
-import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 from napari_vesselkd.errors import CorruptSourceError, InvalidInputError, SourceNotFoundError
 from napari_vesselkd.geometry import Shape, as_shape
+from napari_vesselkd.values import coerced, toml_value
 
 Config = TypeVar("Config")
 
@@ -83,7 +83,7 @@ def _set(values: dict[str, Any], kind: Any, key: str, value: Any, place: str) ->
     elif dot:
         values[name] = {**values.get(name, {}), rest: value}
     else:
-        values[name] = _coerced(f"{place}: {key}", value, hint)
+        values[name] = coerced(f"{place}: {key}", value, hint)
 
 
 def _has_parts(hint: Any) -> bool:
@@ -122,7 +122,7 @@ def differences(config: Any, base: Any, prefix: str = "") -> Iterator[tuple[str,
 
 def assignment(key: str, value: Any) -> str:
     """Return a setting as ``--set`` reads it: text, a number, true or false, or a sequence of them."""
-    bare = isinstance(value, str) and value and _toml_value(value) == value
+    bare = isinstance(value, str) and value and toml_value(value) == value
     return f"{key}={value if bare else json.dumps(value)}"
 
 
@@ -175,58 +175,5 @@ def _from_assignments(assignments: Sequence[str] | None) -> dict[str, Any]:
                 limit="key=value",
                 remedy="For example upper=99.5",
             )
-        values[key.strip()] = _toml_value(text.strip())
+        values[key.strip()] = toml_value(text.strip())
     return values
-
-
-def _toml_value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def _coerced(where: str, value: Any, hint: Any) -> Any:
-    """Return `value` as one of the types of `hint`."""
-    for kind in _alternatives(hint):
-        found = _as(value, kind)
-        if found is not None:
-            return found
-    names = [_name(kind) for kind in _alternatives(hint) if kind is not type(None)]
-    raise InvalidInputError(
-        f"The setting has the wrong type ({where})", value=repr(value), limit=" or ".join(names)
-    )
-
-
-def _name(kind: Any) -> str:
-    if get_origin(kind) is tuple:
-        members = [member.__name__ for member in get_args(kind) if member is not Ellipsis]
-        return ",".join(members) + (",..." if Ellipsis in get_args(kind) else "")
-    return {int: "whole number", float: "number", str: "text", bool: "true or false"}.get(
-        kind, getattr(kind, "__name__", str(kind))
-    )
-
-
-def _alternatives(hint: Any) -> list[Any]:
-    return list(get_args(hint)) if get_origin(hint) in (Union, types.UnionType) else [hint]
-
-
-def _as(value: Any, kind: Any) -> Any:
-    """Return `value` as `kind`, or None where it is something else."""
-    origin = get_origin(kind) or kind
-    if origin is tuple:
-        parts = [_toml_value(part.strip()) for part in value.split(",")] if isinstance(value, str) else value
-        members = get_args(kind)
-        if members[1:] == (Ellipsis,) and isinstance(parts, list):
-            members = members[:1] * len(parts)
-        if not isinstance(parts, list) or len(parts) != len(members):
-            return None
-        found = tuple(_as(part, member) for part, member in zip(parts, members, strict=True))
-        return None if None in found else found
-    if isinstance(origin, type) and issubclass(origin, Mapping):
-        return value if isinstance(value, Mapping) else None
-    if isinstance(value, bool) != (origin is bool):
-        return None
-    if origin in (float, str) and isinstance(value, int | float):
-        return origin(value)
-    return value if isinstance(origin, type) and isinstance(value, origin) else None

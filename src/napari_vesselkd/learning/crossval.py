@@ -38,8 +38,10 @@ from napari_vesselkd.learning.scoring import score_checkpoint, score_threshold
 from napari_vesselkd.learning.starts import Starts, starts_of
 from napari_vesselkd.measure.tables import write_tables
 from napari_vesselkd.models.devices import checked_device
+from napari_vesselkd.models.teacher import Teacher
 from napari_vesselkd.reports import Notice, Progress, Report, Result
 from napari_vesselkd.training.distill import DistillConfig, ask, distill
+from napari_vesselkd.training.pairing import check_networks
 from napari_vesselkd.training.pretrain import StageFinished, pretrain
 from napari_vesselkd.training.sources import Material, material_of_csv
 from napari_vesselkd.training.teach import teach
@@ -125,17 +127,28 @@ def check_crossval(source: str | Path, config: CrossvalConfig) -> None:
     ------
     InvalidInputError
         If there are fewer groups with labels than folds, no unlabelled volume for a method that needs one,
-        fewer labelled volumes than asked for, or a volume that cannot be used.
+        fewer labelled volumes than asked for, a volume that cannot be used, an option of a method that cannot
+        be, or networks and patch that do not fit each other.
     CheckpointNotFoundError, CheckpointError
         If there is no such checkpoint to begin with, or it is of the wrong kind.
     """
     checked_device(config.device)
     path = Path(source)
-    config = starts_of(path, config).settled(config)
+    starts = starts_of(path, config)
+    config = starts.settled(config)
     for fold in folds_of(path, config.folds):
         _check_fold(path, fold, config)
-    with material_of_csv(path, upper=config.pretrain.upper):
-        pass
+    with material_of_csv(path, upper=config.pretrain.upper) as material:
+        _check_methods(material, starts.teacher, config)
+
+
+def _check_methods(material: Material, start: Checkpoint | None, config: CrossvalConfig) -> None:
+    teacher: Any = None
+    if any(METHODS[name].needs_teacher for name in config.methods):
+        teacher = Teacher(config.pretrain.teacher) if start is None else start.load()
+    for name in config.methods:
+        heard = teacher if METHODS[name].needs_teacher else None
+        check_networks(material.voxel_size_um, heard, config.distill_of(name, 0))
 
 
 def _check_fold(path: Path, fold: Fold, config: CrossvalConfig) -> None:

@@ -28,6 +28,7 @@ from napari_vesselkd.learning.turn import (
     kept_copy,
     name_of,
     registry_of,
+    voxel_size_of,
 )
 from napari_vesselkd.models import ranks
 from napari_vesselkd.models.devices import checked_device
@@ -35,6 +36,7 @@ from napari_vesselkd.project import Project
 from napari_vesselkd.reports import Notice, Report
 from napari_vesselkd.training.dataset import Dataset, check_source, copy_dataset
 from napari_vesselkd.training.distill import DistillConfig, check_distill, distill
+from napari_vesselkd.training.pairing import check_networks
 from napari_vesselkd.training.presets import Preset
 from napari_vesselkd.training.pretrain import PretrainConfig, StageFinished, pretrain
 from napari_vesselkd.training.sources import Material, material_of_csv, material_of_project
@@ -258,9 +260,10 @@ def check_distill_from(
     chosen = None
     if METHODS[config.method].needs_teacher:
         chosen = choose_teacher(source, teacher)
-        chosen.load()
     if is_project(source):
         check_source(source)
+        heard: Any = None if chosen is None else chosen.load()
+        check_networks(voxel_size_of(source), heard, config)
         return
     with material_of_csv(Path(source), upper=config.upper, held_out=held_out) as material:
         check_distill(material, chosen, config)
@@ -275,13 +278,14 @@ def check_stages(
     device: str = "auto",
 ) -> None:
     """Raise at once what `teach_and_distill` would raise in a new run after a while."""
-    preset_of(preset)
+    chosen = preset_of(preset)
     checked_device(device)
     name = name_of(source, Path(run), whole=True)
     for one in (name, f"{name}-teacher"):
         check_free_name(source, one)
     start = choose_teacher(source, teacher)
-    start.load()
+    loaded: Any = start.load()
+    check_networks(voxel_size_of(source), loaded, chosen.distill)
     _check_labels(source, _upper(start), ())
 
 

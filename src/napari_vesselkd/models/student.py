@@ -143,14 +143,18 @@ class Student(nn.Module):
             z = self.up(z)
         return cast(Tensor, self.head(z))
 
-    def _encode(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        if any(side % s for side, s in zip(x.shape[2:], self.total_stride, strict=True)):
+    def check_sides(self, sides: Sequence[int]) -> None:
+        """Raise InvalidInputError if images of these sides do not fit."""
+        if any(side % s for side, s in zip(sides, self.total_stride, strict=True)):
             raise InvalidInputError(
                 "The block's sides do not fit the student",
-                value=tuple(x.shape[2:]),
+                value=tuple(sides),
                 limit=f"multiples of {self.total_stride}",
                 remedy="Pad the block",
             )
+
+    def _encode(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        self.check_sides(x.shape[2:])
         if self.stem is not None and self.stem_norm is not None:
             x = self.stem_norm(self.stem(x))
         skips = []

@@ -215,7 +215,7 @@ class Teacher(nn.Module):
 
     def embed(self, x: Tensor) -> Tensor:
         """Return u (B, W, *grid), before the nearest code is taken, without computing any skip connection."""
-        self._check_sides(x)
+        self.check_sides(x.shape[2:])
         return cast(Tensor, self.down(self.network.bottleneck(x)))
 
     def reconstruct(self, x: Tensor, indices: Tensor) -> Tensor:
@@ -232,11 +232,12 @@ class Teacher(nn.Module):
         return self._decode(self.quantiser.lookup(indices), skips, 0.0)
 
     def _encode(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        self._check_sides(x)
+        self.check_sides(x.shape[2:])
         return self.network.encode(x)
 
-    def _check_sides(self, x: Tensor) -> None:
-        sides = tuple(x.shape[2:])
+    def check_sides(self, sides: Sequence[int]) -> None:
+        """Raise InvalidInputError if images of these sides do not fit."""
+        sides = tuple(sides)
         if any(side % step for side, step in zip(sides, self.total_stride, strict=True)):
             limit = f"multiples of {self.total_stride}"
         elif self.network.one_size and any(side != self.config.patch for side in sides):

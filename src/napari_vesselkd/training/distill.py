@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_vesselkd.checkpoints import Checkpoint, CheckpointCard, load_checkpoint, save_checkpoint
 from napari_vesselkd.checkpoints.calibration import PATCH
 from napari_vesselkd.distillation import METHODS, Lesson, Method, TeacherLesson, tapped
 from napari_vesselkd.errors import InvalidInputError
 from napari_vesselkd.geometry import Shape
-from napari_vesselkd.models import Student, StudentConfig, freeze_statistics, thaw_statistics
+from napari_vesselkd.models import Student, freeze_statistics
 from napari_vesselkd.models.devices import checked_device
 from napari_vesselkd.models.streaming import StreamingStudent, exact_reach
 from napari_vesselkd.models.teacher import Teacher
 from napari_vesselkd.reports import Report
 from napari_vesselkd.training.augment import AugmentConfig
-from napari_vesselkd.training.bundled import RECIPES, Recipe
+from napari_vesselkd.training.bundled import RECIPES
 from napari_vesselkd.training.checking import (
     check_at_least,
     check_choices,
@@ -35,6 +35,14 @@ from napari_vesselkd.training.checking import (
 from napari_vesselkd.training.fit import FitConfig, fit
 from napari_vesselkd.training.lessons import LessonBatch, Lessons
 from napari_vesselkd.training.losses import LossConfig, segmentation_terms
+from napari_vesselkd.training.pairing import (
+    Pair,
+    check_networks,
+    method_config,
+    new_student,
+    paired,
+    recipe_for,
+)
 from napari_vesselkd.training.pretrain import GENTLE, finished, lineage_of
 from napari_vesselkd.training.sources import Material, require_unlabelled
 from napari_vesselkd.training.streams import Stream
@@ -117,6 +125,10 @@ class DistillConfig:
         check_rate(self.learning_rate)
         check_name(self.name)
         check_weights(self, "cross_entropy", "skeleton_recall")
+        if len(self.patch) != 3 or min(self.patch) < 1:
+            raise InvalidInputError(
+                "patch is out of range", value=self.patch, limit="three sides of 1 or more"
+            )
         check_choices(self, method=tuple(METHODS), student=("auto", "paper", *RECIPES))
         self.fit_config()  # checks the rest
 
@@ -133,14 +145,6 @@ class DistillConfig:
             report_every=max(1, min(20, self.validate_every, self.steps // 20)),
             seed=self.seed,
         )
-
-
-class Pair(nn.Module):
-    """What is trained together: the student, and what its method adds (regressors, moving averages)."""
-
-    def __init__(self, student: Student, method: Method) -> None:
-        super().__init__()
-        self.student, self.method = student, method
 
 
 def distill(
@@ -185,9 +189,9 @@ def distill(
     if not target.with_name(f"{config.name}.safetensors").exists():
         if config.threads is not None:
             torch.set_num_threads(config.threads)
-        recipe = _recipe(material, config)
+        recipe = recipe_for(material.voxel_size_um, config)
         with timed(run):
-            student = _student(recipe, config, start)
+            student = new_student(recipe, config, start)
             student = yield from _train(
                 material, teacher, run, config, student, answers=answers or run / "teacher"
             )
@@ -227,8 +231,15 @@ def distill_by(config: DistillConfig, method: str) -> DistillConfig:
 
 def check_distill(material: Material, teacher: Checkpoint | None, config: DistillConfig) -> None:
     """Raise what `distill` would raise at its start."""
+    _check_given(material, teacher, config)
+    heard: Any = teacher.load() if teacher is not None and METHODS[config.method].needs_teacher else None
+    check_networks(material.voxel_size_um, heard, config)
+
+
+def _check_given(material: Material, teacher: Checkpoint | None, config: DistillConfig) -> None:
+    """Raise InvalidInputError or CheckpointError if something is missing that the method needs."""
     kind = METHODS[config.method]
-    _options(kind, config)
+    method_config(config)
     if kind.needs_teacher:
         if teacher is None:
             raise InvalidInputError(
@@ -262,9 +273,9 @@ def _asked(
 ) -> Generator[Report, None, list[TeacherCache]]:
     """Return the teacher's answers of each stream."""
     caches = []
+    soft = bool(getattr(method_config(config), "soft", False))
     for name, stream in zip(("labelled", "unlabelled"), streams, strict=False):
         places = stream.places(config.pool, config.seed)
-        soft = bool(config.options.get("soft", False))
         caches.append(TeacherCache(folder / name, stream, places, soft=soft))
         yield from caches[-1].fill(teacher)
     return caches
@@ -280,11 +291,10 @@ def _train(
     answers: Path,
 ) -> Generator[Report, None, Student]:
     """Run the loop; return the student on the CPU, with frozen statistics."""
-    check_distill(material, chosen, config)
+    _check_given(material, chosen, config)
     kind, device = METHODS[config.method], checked_device(config.device)
     teacher: Any = chosen.load().to(device) if kind.needs_teacher and chosen is not None else None
-    method = kind(student, teacher, _options(kind, config))
-    pair = Pair(student, method).to(device)
+    pair = paired(student, teacher, config).to(device)
     streams, caches = _streams(material, config), []
     if teacher is not None and not kind.needs_live_teacher:
         caches = yield from _asked(streams, teacher, answers, config)
@@ -334,19 +344,6 @@ def _terms(
     return {**scaled, **method.terms(lesson, pair.student)}
 
 
-def _options(kind: type[Method], config: DistillConfig) -> Any:
-    """Return the method's configuration."""
-    known = [one.name for one in fields(kind.Config)]
-    for name in config.options:
-        if name not in known:
-            raise InvalidInputError(
-                f"The method {config.method} has no such option",
-                value=name,
-                limit=", ".join(known) or "none",
-            )
-    return kind.Config(**config.options)
-
-
 @torch.no_grad()
 def _heard(teacher: Teacher | None, method: Method, batch: LessonBatch) -> TeacherLesson | None:
     """Return what the teacher says about a batch: what was kept, or by running it."""
@@ -358,33 +355,6 @@ def _heard(teacher: Teacher | None, method: Method, batch: LessonBatch) -> Teach
     with tapped(teacher, method.teacher_taps) as features:
         view = teacher.view(batch.batch.image)
     return TeacherLesson(codes=view.q / teacher.quantiser.scale, logits=view.logits, features=features)
-
-
-def _recipe(material: Material, config: DistillConfig) -> Recipe | None:
-    """Return the bundled student's recipe whose network to take; None for the paper's."""
-    if config.student == "paper":
-        return None
-    if config.student != "auto":
-        return RECIPES[config.student]
-    z, y, x = material.voxel_size_um
-    return RECIPES["coarse-z" if z / (y * x) ** 0.5 > RECIPES["isotropic"].anisotropy[1] else "isotropic"]
-
-
-def _student(recipe: Recipe | None, config: DistillConfig, start: Checkpoint | None) -> Student:
-    torch.manual_seed(config.seed)
-    student = Student(StudentConfig() if recipe is None else recipe.model)
-    if start is not None:
-        loaded: Any = start.load()
-        if loaded.config != student.config:
-            raise InvalidInputError(
-                "The checkpoint to start from has another network than the student",
-                value=start.card.name,
-                limit=str(student.config),
-                remedy="Leave it out, or choose --set student=...",
-            )
-        student = loaded.requires_grad_(True)
-    thaw_statistics(student)
-    return student
 
 
 def _parents(teacher: Checkpoint | None, start: Checkpoint | None) -> dict[str, str]:
