@@ -15,8 +15,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from napari_vesselkd.geometry import Region, Shape, as_shape
 from napari_vesselkd.measure.overlap import Overlap
 from napari_vesselkd.measure.topology import centreline_counts
+from napari_vesselkd.models.teacher import Teacher
 from napari_vesselkd.projections.picture import overlay
 from napari_vesselkd.projections.saving import save_png
 from napari_vesselkd.reports import Notice, Report
@@ -60,17 +62,39 @@ class Validation(Report):
 
 @torch.inference_mode()
 def probability(model: nn.Module, image: Floats) -> Floats:
-    """Return the probability of vessel of a small volume (z, y, x) in [0, 1], as one block."""
+    """Return the probability of vessel of a small volume (z, y, x) in [0, 1].
+
+    The volume is continued by reflection to sides that the network takes. It is predicted as one block, by
+    teachers that take patches of one size only in such patches side by side.
+    """
     device = next(model.parameters()).device
-    stride = cast("tuple[int, ...]", model.total_stride)
-    width = [(0, -side % step) for side, step in zip(image.shape, stride, strict=True)]
+    sides, tile = _sides(model, image.shape)
+    width = [(0, side - n) for side, n in zip(sides, image.shape, strict=True)]
     padded = torch.from_numpy(np.pad(image, width, mode="reflect"))[None, None].to(device)
+    logits = torch.empty(sides)
     was_training = model.training
     model.eval()
-    logits = model(padded)[0, 0]
+    for piece in Region.whole(sides).pieces(tile):
+        logits[piece.slices] = model(padded[:, :, *piece.slices])[0, 0].float().cpu()
     model.train(was_training)
     z, y, x = image.shape
-    return np.asarray(torch.sigmoid(logits)[:z, :y, :x].float().cpu().numpy())
+    return np.asarray(torch.sigmoid(logits)[:z, :y, :x].numpy())
+
+
+def _sides(model: nn.Module, shape: Sequence[int]) -> tuple[Shape, Shape]:
+    """Return the least sides (z, y, x) that hold `shape` and can be predicted, and those of one piece."""
+    if isinstance(model, Teacher) and model.network.one_size:
+        patch = (model.config.patch,) * 3
+        return _multiples(shape, patch), patch
+    step = as_shape(cast("tuple[int, ...]", model.total_stride))
+    sides = _multiples(shape, step)
+    if isinstance(model, Teacher) and model.network.two_cells and sides == step:
+        sides = (sides[0], sides[1], 2 * sides[2])
+    return sides, sides
+
+
+def _multiples(shape: Sequence[int], step: Shape) -> Shape:
+    return as_shape([-(-n // one) * one for n, one in zip(shape, step, strict=True)])
 
 
 def watched(
