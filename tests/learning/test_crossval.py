@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from filelock import FileLock
 
@@ -24,10 +25,12 @@ from napari_vesselkd.learning.crossval import (
     crossval,
 )
 from napari_vesselkd.learning.folds import folds_of, write_rows
+from napari_vesselkd.models.quantiser import QuantiserConfig
 from napari_vesselkd.training.distill import DistillConfig
 from napari_vesselkd.training.pretrain import PretrainConfig
 from napari_vesselkd.training.teach import TeachConfig
-from stages import HEADER, SMALL, few_looks, write_data_set, write_teacher
+from napari_vesselkd.volume import write_multiscale
+from stages import FEW_WINDOWS, HEADER, SIZE, SMALL, few_looks, write_data_set, write_teacher
 
 assert few_looks
 pytestmark = pytest.mark.usefixtures("few_looks")
@@ -208,6 +211,46 @@ def test_a_method_that_needs_unlabelled_volumes_is_refused_without_any(tmp_path)
         check_crossval(data, config)
     check_crossval(data, replace(config, labelled=1))
     check_crossval(data, ALONE)
+
+
+def test_a_fold_and_seed_that_would_learn_from_no_vessel_are_refused_before_anything_is_trained(
+    tmp_path, monkeypatch
+):
+    data = write_data_set(tmp_path / "data", labelled=3)
+    rows = data.read_text().splitlines()
+    empty = np.zeros(FEW_WINDOWS, np.uint8)
+    write_multiscale(data.parent / "empty.ome.zarr", empty, voxel_size_um=SIZE, levels=1)
+    without = data.with_name("without.csv")
+    without.write_text("\n".join([*rows[:3], rows[3].replace("label-2", "empty"), *rows[4:]]))
+    monkeypatch.setattr(module, "distill", None)
+    config = replace(ALONE, labelled=1, folds=3, seeds=4)
+    check_crossval(data, config)
+    check_crossval(without, replace(config, labelled=2))
+    for refused in (check_crossval, lambda *given: list(crossval(given[0], tmp_path / "out", given[1]))):
+        with pytest.raises(
+            InvalidInputError, match=r"in fold \d, seed \d: empty.ome.zarr.*larger --labelled"
+        ):
+            refused(without, config)
+    assert not list(tmp_path.glob("out/cells/*"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"teacher": replace(SMALL, quantiser=QuantiserConfig(width=16))}, "different numbers of channels"),
+        ({"patch": (64, 64, 48)}, r"do not fit the teacher: \(64, 64, 48\) .*multiples of .*distill.patch"),
+        ({"teacher": replace(SMALL, network="unetr"), "patch": (32, 64, 64)}, "do not fit the teacher"),
+    ],
+)
+def test_methods_that_do_not_fit_the_teacher_are_refused(data, changes, message):
+    config = replace(
+        ALONE,
+        methods=("baseline", "ab", "vpbsd"),
+        pretrain=replace(ALONE.pretrain, teacher=changes.get("teacher", SMALL)),
+        distill=replace(ALONE.distill, patch=changes.get("patch", (64, 64, 64))),
+    )
+    with pytest.raises(InvalidInputError, match=message):
+        check_crossval(data, config)
 
 
 def test_networks_may_begin_with_checkpoints_whose_window_and_network_then_count(tmp_path):

@@ -19,7 +19,7 @@ import torch
 
 from napari_vesselkd.checkpoints import Checkpoint, CheckpointRegistry
 from napari_vesselkd.distillation import METHODS
-from napari_vesselkd.errors import InvalidInputError, TrainingError
+from napari_vesselkd.errors import TrainingError
 from napari_vesselkd.learning.cell_folder import CellFolder
 from napari_vesselkd.learning.cells import (
     ANSWERS,
@@ -32,16 +32,15 @@ from napari_vesselkd.learning.cells import (
     cells_of,
     needed_by,
 )
+from napari_vesselkd.learning.checking import check_comparison
 from napari_vesselkd.learning.costs import costs_of
 from napari_vesselkd.learning.folds import Fold, folds_of, write_rows
 from napari_vesselkd.learning.scoring import score_checkpoint, score_threshold
 from napari_vesselkd.learning.starts import Starts, starts_of
 from napari_vesselkd.measure.tables import write_tables
 from napari_vesselkd.models.devices import checked_device
-from napari_vesselkd.models.teacher import Teacher
 from napari_vesselkd.reports import Notice, Progress, Report, Result
 from napari_vesselkd.training.distill import DistillConfig, ask, distill
-from napari_vesselkd.training.pairing import check_networks
 from napari_vesselkd.training.pretrain import StageFinished, pretrain
 from napari_vesselkd.training.sources import Material, material_of_csv
 from napari_vesselkd.training.teach import teach
@@ -126,47 +125,14 @@ def check_crossval(source: str | Path, config: CrossvalConfig) -> None:
     Raises
     ------
     InvalidInputError
-        If there are fewer groups with labels than folds, no unlabelled volume for a method that needs one,
-        fewer labelled volumes than asked for, a volume that cannot be used, an option of a method that cannot
-        be, or networks and patch that do not fit each other.
+        If there are fewer groups with labels than folds, or as `check_comparison`.
     CheckpointNotFoundError, CheckpointError
         If there is no such checkpoint to begin with, or it is of the wrong kind.
     """
     checked_device(config.device)
     path = Path(source)
     starts = starts_of(path, config)
-    config = starts.settled(config)
-    for fold in folds_of(path, config.folds):
-        _check_fold(path, fold, config)
-    with material_of_csv(path, upper=config.pretrain.upper) as material:
-        _check_methods(material, starts.teacher, config)
-
-
-def _check_methods(material: Material, start: Checkpoint | None, config: CrossvalConfig) -> None:
-    teacher: Any = None
-    if any(METHODS[name].needs_teacher for name in config.methods):
-        teacher = Teacher(config.pretrain.teacher) if start is None else start.load()
-    for name in config.methods:
-        heard = teacher if METHODS[name].needs_teacher else None
-        check_networks(material.voxel_size_um, heard, config.distill_of(name, 0))
-
-
-def _check_fold(path: Path, fold: Fold, config: CrossvalConfig) -> None:
-    known = len(fold.labelled)
-    if config.labelled is not None and config.labelled > known:
-        raise InvalidInputError(
-            "A fold has fewer labelled volumes to learn from",
-            value=f"{config.labelled} asked for, {known} without {', '.join(fold.groups)}",
-            limit=f"1 to {known}",
-            remedy="Give a smaller --labelled",
-        )
-    needing = [name for name in config.methods if METHODS[name].needs_unlabelled]
-    if needing and len(fold.training) == min(known, config.labelled or known):
-        raise InvalidInputError(
-            f"Without unlabelled volumes these methods cannot learn: {', '.join(needing)}",
-            value=f"{path} without {', '.join(fold.groups)}",
-            remedy="Add rows with an empty label, or give --labelled N: the others count as unlabelled",
-        )
+    check_comparison(path, starts.settled(config), starts)
 
 
 @dataclass
@@ -191,9 +157,9 @@ class _Work:
         return CellFolder(self.out)
 
     def reports(self) -> Iterator[Report]:
-        for fold in self.folds.values():
-            _check_fold(self.source, fold, self.config)
         began, first = time.monotonic(), len(self.finished())
+        if first < len(self.cells):
+            check_comparison(self.source, self.config, self.starts)
         self.kept.make()
         if not all(map(self.kept.has, self.cells)):
             self.kept.forget(Cell(COSTS))  # of fewer methods, perhaps without a teacher

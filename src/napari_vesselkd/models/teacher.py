@@ -226,18 +226,9 @@ class Teacher(nn.Module):
         """Return the logits (B, 1, *) that the decoder makes of given codes, without the skips of `x`."""
         return cast(Tensor, self.out(self._of_codes(x, indices)))
 
-    def _of_codes(self, x: Tensor, indices: Tensor) -> Tensor:
-        """Return the decoder's features (B, width, *) of given codes, without the skips of `x`."""
-        _, skips = self._encode(x)
-        return self._decode(self.quantiser.lookup(indices), skips, 0.0)
-
-    def _encode(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        self.check_sides(x.shape[2:])
-        return self.network.encode(x)
-
-    def check_sides(self, sides: Sequence[int]) -> None:
-        """Raise InvalidInputError if images of these sides do not fit."""
-        sides = tuple(sides)
+    def check_sides(self, shape: Sequence[int]) -> None:
+        """Raise InvalidInputError if the network does not take images of this shape."""
+        sides = tuple(shape)
         if any(side % step for side, step in zip(sides, self.total_stride, strict=True)):
             limit = f"multiples of {self.total_stride}"
         elif self.network.one_size and any(side != self.config.patch for side in sides):
@@ -249,6 +240,15 @@ class Teacher(nn.Module):
         raise InvalidInputError(
             "The block's sides do not fit the teacher", value=sides, limit=limit, remedy="Pad the block"
         )
+
+    def _of_codes(self, x: Tensor, indices: Tensor) -> Tensor:
+        """Return the decoder's features (B, width, *) of given codes, without the skips of `x`."""
+        _, skips = self._encode(x)
+        return self._decode(self.quantiser.lookup(indices), skips, 0.0)
+
+    def _encode(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        self.check_sides(x.shape[2:])
+        return self.network.encode(x)
 
     def _decode(self, q: Tensor, skips: Sequence[Tensor], skip_keep: float) -> Tensor:
         if skip_keep < 1:

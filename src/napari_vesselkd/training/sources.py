@@ -17,9 +17,9 @@ from napari_vesselkd.errors import InvalidInputError
 from napari_vesselkd.geometry import Region, Shape, VoxelSize, as_shape
 from napari_vesselkd.project import Project
 from napari_vesselkd.training.crops import FOREGROUND, Crop, read_crop
-from napari_vesselkd.training.dataset import Dataset, open_row, read_rows
+from napari_vesselkd.training.dataset import Dataset, LabelsOf, open_row, read_rows
 from napari_vesselkd.training.streams import Source, source_of_crop
-from napari_vesselkd.volume import measure_intensity_window
+from napari_vesselkd.volume import Volume, measure_intensity_window
 
 WATCHED: Shape = (64, 128, 128)
 MOST_WATCHED = 4
@@ -81,12 +81,12 @@ def material_of_csv(
         found = [(row, _source(path.parent, row, upper, opened)) for row in rows]
         kept = [(row, source) for row, source in found if row["group"] not in held_out]
         labelled = tuple(source for _, source in kept if source.labels is not None)
-        if labels and not any(_has_vessel(source) for source in labelled):
+        if labels and not any(has_vessel(one.volume, one.labels) for one in labelled if one.labels):
             raise InvalidInputError(
                 "No label to learn from has a vessel",
                 value=f"{path}: {len(labelled)} labelled volumes",
                 limit="at least one voxel above 0",
-                remedy="Add a labelled volume, or hold out another group",
+                remedy="Add a labelled volume" + (", or hold out another group" if held_out else ""),
             )
         yield Material(
             labelled,
@@ -123,6 +123,12 @@ def material_of_project(path: Path, crops: Dataset, *, upper: float) -> Iterator
         )
 
 
+def has_vessel(volume: Volume, labels: LabelsOf) -> bool:
+    """Whether the labels of a volume hold a vessel; they are read piece by piece until there is one."""
+    pieces = Region.whole(volume.shape).pieces(SEARCHED)
+    return any(bool((labels(piece) == FOREGROUND).any()) for piece in pieces)
+
+
 def require_unlabelled(material: Material, what: str) -> None:
     """Raise InvalidInputError if there is no unlabelled volume, which `what` needs."""
     if not material.unlabelled:
@@ -150,12 +156,6 @@ def _check_groups(rows: Sequence[dict[str, str]], held_out: Sequence[str]) -> No
 def _source(folder: Path, row: dict[str, str], upper: float, opened: ExitStack) -> Source:
     volume, labels = open_row(folder, row, opened)
     return Source(row["image"], volume, measure_intensity_window(volume, lower=0.0, upper=upper), labels)
-
-
-def _has_vessel(source: Source) -> bool:
-    assert source.labels is not None  # noqa: S101  (asked of labelled sources only)
-    pieces = Region.whole(source.volume.shape).pieces(SEARCHED)
-    return any(bool((source.labels(piece) == FOREGROUND).any()) for piece in pieces)
 
 
 def _watched(source: Source) -> Crop:
