@@ -1,5 +1,6 @@
 """A checkpoint comes back as it was written, and anything else is refused without being executed."""
 
+import hashlib
 import json
 import os
 import pickle
@@ -108,6 +109,21 @@ def test_a_renamed_pickle_is_refused_and_never_run(written, tmp_path, protocol):
     path.write_bytes(pickle.dumps(Bomb(), protocol=protocol))
     with pytest.raises(CheckpointError, match="pickle"):
         load_checkpoint(path)
+
+
+@pytest.mark.parametrize("mark", [b"\x80\x02", b"\x80\x05"])
+def test_weights_whose_length_reads_like_the_mark_of_a_pickle_come_back(written, mark):
+    """Safetensors begin with the length of their header, in bytes."""
+    path, model = written
+    content = path.read_bytes()
+    header = content[8 : 8 + int.from_bytes(content[:8], "little")].rstrip()
+    length = next(n for n in range(int.from_bytes(mark, "little"), 2**24, 2**16) if n >= len(header))
+    rest = content[8 + int.from_bytes(content[:8], "little") :]
+    path.write_bytes(length.to_bytes(8, "little") + header.ljust(length) + rest)
+    rewrite_card(path, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    assert path.read_bytes().startswith(mark)
+    loaded, _ = load_checkpoint(path)
+    assert all(torch.equal(value, loaded.state_dict()[key]) for key, value in model.state_dict().items())
 
 
 def test_a_renamed_torch_file_is_refused(written):

@@ -134,17 +134,18 @@ def _read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
         content = path.read_bytes()
     except OSError as error:
         raise CheckpointError("The checkpoint cannot be read", value=f"{path} ({error.strerror})") from error
-    for magic, kind in _NOT_SAFETENSORS.items():
-        if content.startswith(magic):
-            raise CheckpointError(
-                f"The checkpoint is {kind}; such files can run any code and are never opened",
-                value=path,
-                limit="safetensors",
-                remedy="Convert it to safetensors with a card where it comes from",
-            )
     try:
         return load(content), hashlib.sha256(content).hexdigest()
     except (SafetensorError, ValueError, KeyError, OverflowError, MemoryError) as error:
+        # Only now: the length that safetensors begin with can be the same bytes as another format's mark.
+        for magic, kind in _NOT_SAFETENSORS.items():
+            if content.startswith(magic):
+                raise CheckpointError(
+                    f"The checkpoint is {kind}; such files can run any code and are never opened",
+                    value=path,
+                    limit="safetensors",
+                    remedy="Convert it to safetensors with a card where it comes from",
+                ) from error
         raise CheckpointError(
             "The checkpoint is truncated or not a safetensors file",
             value=f"{path} ({error})",
