@@ -148,6 +148,9 @@ def test_the_estimate_of_a_method_leaves_the_teacher_out_and_pretraining_has_its
     assert estimate_stages(data, "evidence", "cpu", teacher=teacher, method="baseline").stages["answers"] == 0
     with pytest.raises(InvalidInputError, match="no such method"):
         estimate_stages(data, "evidence", "cpu", teacher=teacher, method="other")
+    more = replace(preset_of("evidence"), distill=replace(preset_of("evidence").distill, accumulate=3))
+    thrice = estimate_stages(data, more, "cpu", teacher=teacher)
+    assert thrice.stages == {**both.stages, "student": pytest.approx(3 * both.stages["student"])}
     quick, published = (estimate_pretraining(preset, "cpu") for preset in ("quick", "published"))
     assert set(quick.stages) == {"pretrain"} and quick.seconds == quick.stages["pretrain"]
     assert published.seconds > 20 * quick.seconds and published.ram_bytes > quick.ram_bytes

@@ -14,6 +14,7 @@ from napari_vesselkd.training import FitConfig, fit
 from napari_vesselkd.training.crops import Crop
 from napari_vesselkd.training.distill import DistillConfig, distill
 from napari_vesselkd.training.fit import FitProgress
+from napari_vesselkd.training.lessons import Lessons
 from napari_vesselkd.training.patches import Batch
 from napari_vesselkd.training.pretrain import (
     GENTLE,
@@ -146,6 +147,22 @@ def test_distilling_goes_on_bit_by_bit(material, taught, tmp_path, method):
     config = saving_often(replace(DISTILL, method=method), 2)
     one, other = stopped_and_resumed(
         lambda run: distill(material, taught[1], run, config), tmp_path, "student"
+    )
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_a_students_step_can_be_made_of_several_passes(material, tmp_path, monkeypatch):
+    """Each pass has a batch of its own, and a run goes on between the steps as one that was not stopped."""
+    assert DISTILL.fit_config() == replace(replace(DISTILL, accumulate=3).fit_config(), accumulate=1)
+    passes, plain = [], Lessons.__call__
+    monkeypatch.setattr(Lessons, "__call__", lambda self, n: passes.append(n) or plain(self, n))
+    few = replace(DISTILL, method="baseline", patch=(32, 32, 32), steps=4, accumulate=2)
+    config = saving_often(few, 2)
+    list(distill(material, None, tmp_path / "whole", config))
+    assert [number for number in passes if number >= 0] == list(range(8))
+    one, other = (
+        weights(tmp_path / "whole", "student"),
+        resumed(lambda run: distill(material, None, run, config), tmp_path / "parts", "student"),
     )
     assert all(torch.equal(one[key], other[key]) for key in one)
 

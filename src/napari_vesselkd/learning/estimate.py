@@ -147,14 +147,15 @@ def _asking(preset: Preset) -> float:
     if not kind.needs_teacher:
         return 0.0
     if kind.needs_live_teacher:
-        return float(config.steps * (config.batch + config.unlabelled))
+        return float(config.steps * config.accumulate * (config.batch + config.unlabelled))
     soft = bool(config.options.get("soft", False))
     return float(config.pool * (1 + kind.needs_unlabelled) * (1 + MIRRORINGS * soft))
 
 
 def _learning(preset: Preset) -> float:
     """Return the passes of a patch through the student."""
-    return float(PASSES * preset.distill.steps * (preset.distill.batch + preset.distill.unlabelled))
+    config = preset.distill
+    return float(PASSES * config.steps * config.accumulate * (config.batch + config.unlabelled))
 
 
 def _kept(preset: Preset) -> float:

@@ -66,8 +66,8 @@ class DistillConfig:
         Fields of the method's own configuration, see its module.
     student : {"auto", "paper", "coarse-z", "isotropic"}
         Its network: by the voxel size, the paper's, or that of a bundled student.
-    steps, batch, unlabelled : int
-        Steps; labelled and unlabelled patches per step.
+    steps, batch, unlabelled, accumulate : int
+        Steps; labelled and unlabelled patches per pass; passes per step.
     patch : (z, y, x)
         Multiples of the strides of both nets.
     learning_rate : float
@@ -105,6 +105,7 @@ class DistillConfig:
     steps: int = 86_400
     batch: int = 2
     unlabelled: int = 2
+    accumulate: int = 1
     patch: Shape = (64, 64, 64)
     learning_rate: float = 1e-2
     average: float = 0.0
@@ -121,7 +122,9 @@ class DistillConfig:
     name: str = "student"
 
     def __post_init__(self) -> None:
-        check_at_least(self, steps=1, batch=1, unlabelled=1, pool=1, validate_every=1, threads=1)
+        check_at_least(
+            self, steps=1, batch=1, unlabelled=1, accumulate=1, pool=1, validate_every=1, threads=1
+        )
         check_rate(self.learning_rate)
         check_name(self.name)
         check_weights(self, "cross_entropy", "skeleton_recall")
@@ -139,6 +142,7 @@ class DistillConfig:
             learning_rate=self.learning_rate,
             schedule="exponential",
             warmup=max(1, self.steps // 100),
+            accumulate=self.accumulate,
             average=self.average,
             precision=self.precision,
             save_every=max(1, min(200, self.steps // 4)),
