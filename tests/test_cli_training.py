@@ -140,6 +140,10 @@ def test_a_cross_validation_that_was_killed_goes_on_with_what_is_missing(capsys,
     assert all(path.read_bytes() == content for path, content in finished.items())
     assert "baseline" in outcome.out and str(folder / "out" / "table.md") in outcome.out
     assert run(capsys, "jobs", "attach", folder / "out").out == outcome.out
+    failed = folder / "out" / "cells" / "fold-2-seed-0-baseline.json"
+    failed.write_text(json.dumps({"cell": failed.stem, "error": "The loss is not a number"}))
+    assert run(capsys, *words).code == 0 and "error" not in json.loads(failed.read_text())
+    finished = {path: path.read_bytes() for path in finished if path.stem != "costs"}
     words[words.index("--seeds") + 1] = "2"
     more = run(capsys, *words)
     assert more.code == 0, more.err

@@ -183,6 +183,30 @@ def test_a_method_that_cannot_go_on_is_said_and_left_out_and_the_others_go_on(da
     assert found[-1].failed == ("fold-1-seed-0-entropy", "fold-2-seed-0-entropy")
     assert sum("not a number at step 2" in getattr(one, "text", "") for one in found) == 2
     assert "volumes" in cells(tmp_path)["fold-2-seed-0-baseline"]
+    assert "entropy. The same command tries them again" in found[-1].table
+
+
+def test_what_failed_is_tried_again_with_what_waited_for_it(data, tmp_path, monkeypatch):
+    plain, broken, worked = module._Work.work_of, {1}, []
+
+    def work_of(work, cell):
+        worked.append(cell.name)
+        if cell.seed < 0:
+            yield from plain(work, cell)
+        elif cell.what != "answers" and cell.fold in broken:
+            raise TrainingError("The loss is not a number at step 1", value="nan, from image-1")
+        else:
+            work.kept.write(cell, {})
+
+    monkeypatch.setattr(module._Work, "work_of", work_of)
+    config = replace(ALONE, methods=("vpbsd",))
+    *_, last = crossval(data, tmp_path, config)
+    assert last.failed == ("fold-1-seed-0-teacher", "fold-1-seed-0-vpbsd")
+    worked.clear()
+    broken.clear()
+    *_, last = crossval(data, tmp_path, config)
+    assert not last.failed and "Failed" not in last.table
+    assert worked == [*(f"fold-1-seed-0-{what}" for what in ("teacher", "answers", "vpbsd")), "costs"]
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_one_method_one_fold_has_a_table_and_a_figure(tmp_path):
 
 def test_no_results_at_all_are_no_error(tmp_path):
     text, paths = write_tables(tmp_path, [], {}, ["fold-1-seed-0-kd"])
-    assert "Failed and left out: fold-1-seed-0-kd." in text
+    assert "Failed and left out: fold-1-seed-0-kd. The same command tries them again." in text
     assert all(path.exists() for path in paths)
 
 

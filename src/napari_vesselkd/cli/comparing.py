@@ -21,6 +21,7 @@ from napari_vesselkd.cli.settings import assignment, differences
 from napari_vesselkd.cli.staging import PUBLISHED, Given
 from napari_vesselkd.cli.training_jobs import absolute, run_job, settings_of
 from napari_vesselkd.errors import InvalidInputError, OutputBusyError
+from napari_vesselkd.learning.cell_folder import CellFolder
 from napari_vesselkd.learning.cells import CrossvalConfig
 from napari_vesselkd.learning.choosing import preset_of
 from napari_vesselkd.learning.crossval import check_crossval, crossval
@@ -119,6 +120,7 @@ def run_crossval(
             lambda run: CrossvalRequest(place, run, preset, config, processes),
             console,
             grows=GROWS,
+            is_left=lambda run: bool(CellFolder(run).failed()),
         )
     except OutputBusyError:
         _help(reports, folder, console)

@@ -196,7 +196,8 @@ def crossval(
     The teacher, which the methods of a part and seed share, and the best threshold of the image are scored
     too. The tables are table.md, table.csv, table.json and table.png. Settings are --set pretrain.KEY,
     teach.KEY and distill.KEY. The same command on another machine or in another process helps with what is
-    left to do; with more methods or seeds it goes on with these, and what is finished stays.
+    left to do; with more methods or seeds it goes on with these, and what is finished stays. What
+    failed is tried again.
 
     Example: vesselkd crossval volumes.csv --methods baseline,fitnets,vpbsd --folds 5 --seeds 3 --out compared
     """

@@ -58,6 +58,7 @@ def run_job(
     *,
     shared: bool = False,
     grows: Collection[str] = (),
+    is_left: Callable[[Path], bool] = lambda _run: False,
 ) -> None:
     """Do what a request asks in a run folder, or go on there, and print the outcome.
 
@@ -76,6 +77,8 @@ def run_job(
         Whether processes that torchrun started can share the work.
     grows : collection of str, optional
         Settings that may be more than before where a run goes on, see `RunFolder.create`.
+    is_left : callable, optional
+        Whether there is something left to do in a finished run's folder.
 
     Raises
     ------
@@ -91,7 +94,7 @@ def run_job(
         if ranks.count() > 1:
             _check_shared(kind, source, out, shared)
         if ranks.is_first():
-            _lead(kind, source, out, make, console, grows=grows)
+            _lead(kind, source, out, make, console, grows=grows, is_left=is_left)
         else:
             _help(make(absolute(str(out))))
     finally:
@@ -99,11 +102,18 @@ def run_job(
 
 
 def _lead(
-    kind: str, source: str, out: str | None, make: Make, console: Console, *, grows: Collection[str]
+    kind: str,
+    source: str,
+    out: str | None,
+    make: Make,
+    console: Console,
+    *,
+    grows: Collection[str],
+    is_left: Callable[[Path], bool],
 ) -> None:
     request, run = _begin(kind, source, out, make, console, grows=grows)
     ranks.meet()
-    if run.status().state is JobState.FINISHED:
+    if run.status().state is JobState.FINISHED and not is_left(run.path):
         console.show(Notice(f"This run is finished already: {run.path}"))
         _print_again(run, console)
         return

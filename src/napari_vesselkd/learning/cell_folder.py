@@ -62,6 +62,11 @@ class CellFolder:
             found = json.loads(self._result_path(cell).read_text(encoding="utf-8"))
         return found
 
+    def failed(self) -> set[str]:
+        """Return the names of the cells whose training could not go on."""
+        paths = (self.out / "cells").glob("*.json")
+        return {path.stem for path in paths if "error" in json.loads(path.read_text(encoding="utf-8"))}
+
     def write(self, cell: Cell, values: Mapping[str, Any]) -> None:
         """Finish a cell."""
         path = self._result_path(cell)

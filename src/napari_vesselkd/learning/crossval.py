@@ -93,6 +93,8 @@ class CrossvalFinished(Result):
 def crossval(source: str | Path, out: str | Path, config: CrossvalConfig | None = None) -> Iterator[Report]:
     """Train and score everything that is not finished in `out`; write the tables there.
 
+    What failed in an earlier call is tried again, from where its state was last saved.
+
     Parameters
     ----------
     source : str or Path
@@ -157,10 +159,11 @@ class _Work:
         return CellFolder(self.out)
 
     def reports(self) -> Iterator[Report]:
-        began, first = time.monotonic(), len(self.finished())
-        if first < len(self.cells):
+        if self.kept.failed() or len(self.finished()) < len(self.cells):
             check_comparison(self.source, self.config, self.starts)
         self.kept.make()
+        self.forget_failed()
+        began, first = time.monotonic(), len(self.finished())
         if not all(map(self.kept.has, self.cells)):
             self.kept.forget(Cell(COSTS))  # of fewer methods, perhaps without a teacher
         while len(done := self.finished()) < len(self.cells):
@@ -177,6 +180,16 @@ class _Work:
                 yield Working(len(done), len(self.cells), "cells", elapsed, first, "others work on the rest")
                 time.sleep(WAIT)
         yield self.concluded()
+
+    def forget_failed(self) -> None:
+        """Let cells that failed in an earlier run be tried again."""
+        failed = self.kept.failed()
+        for cell in self.cells:
+            teacher = Cell(TEACHER, cell.fold, cell.seed).name  # without one, nothing was asked
+            if cell.name in failed or (cell.what == ANSWERS and teacher in failed):
+                with self.kept.held(cell) as mine:
+                    if mine:
+                        self.kept.forget(cell)
 
     def finished(self) -> list[Cell]:
         return [cell for cell in self.cells if self.kept.has(cell)]
@@ -199,7 +212,8 @@ class _Work:
                     yield Working(done, len(self.cells), "cells", said - began, first, detail)
         except TrainingError as error:
             self.kept.write(cell, {"error": str(error)})
-            yield Notice(f"{cell.name} failed, and is left out of the tables: {error}")
+            said_again = "it is left out of the tables until the same command has tried it again"
+            yield Notice(f"{cell.name} failed; {said_again}: {error}")
         done = len(self.finished())
         yield Working(
             done, len(self.cells), "cells", time.monotonic() - began, first, f"{cell.name} finished"

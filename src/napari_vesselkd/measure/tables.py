@@ -285,7 +285,14 @@ def _notes(scores: Sequence[Score], compared: Sequence[Difference], failed: Sequ
     ]
     cautions = dict.fromkeys(one.caution for one in compared if one.caution and one.metric in COMPARED)
     notes += [f"Caution: {caution}." for caution in cautions]
-    return (*notes, *([f"Failed and left out: {', '.join(failed)}."] if failed else []))
+    return (
+        *notes,
+        *(
+            [f"Failed and left out: {', '.join(failed)}. The same command tries them again."]
+            if failed
+            else []
+        ),
+    )
 
 
 def _known(value: float | None) -> float | None:
