@@ -15,8 +15,8 @@ from napari_vesselkd.learning.cells import CrossvalConfig
 from napari_vesselkd.learning.folds import Fold, folds_of
 from napari_vesselkd.learning.starts import Starts
 from napari_vesselkd.models.teacher import Teacher
-from napari_vesselkd.training.dataset import open_row
 from napari_vesselkd.training.pairing import check_networks
+from napari_vesselkd.training.rows import open_row
 from napari_vesselkd.training.sources import has_vessel, material_of_csv
 
 

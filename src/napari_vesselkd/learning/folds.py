@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_vesselkd.errors import InvalidInputError
-from napari_vesselkd.training.dataset import COLUMNS, read_rows
+from napari_vesselkd.training.rows import COLUMNS, read_rows
 
 Row = dict[str, str]
 

@@ -17,7 +17,7 @@ from napari_vesselkd.labels import LabelStore
 from napari_vesselkd.measure import evaluate
 from napari_vesselkd.measure.baselines import oracle_threshold
 from napari_vesselkd.reports import Progress, Report
-from napari_vesselkd.training.dataset import open_row
+from napari_vesselkd.training.rows import open_row
 from napari_vesselkd.volume import Volume
 
 Row = dict[str, str]

@@ -15,8 +15,9 @@ from napari_vesselkd.learning.gate import judge
 from napari_vesselkd.models.devices import checked_device
 from napari_vesselkd.project import Project
 from napari_vesselkd.reports import Report
-from napari_vesselkd.training.dataset import Dataset, check_source, copy_dataset, read_rows
+from napari_vesselkd.training.dataset import Dataset, check_source, copy_dataset
 from napari_vesselkd.training.finetune import FinetuneConfig, FinetuneFinished, finetune, recipe_of
+from napari_vesselkd.training.rows import read_rows
 from napari_vesselkd.volume import open_volume, output_errors
 
 PARENT = "parent"

@@ -5,37 +5,33 @@ Notation: arrays are (z, y, x); labels are uint8 0 unlabelled, 1 background, 2 v
 
 from __future__ import annotations
 
-import csv
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_vesselkd.checkpoints import Checkpoint
 from napari_vesselkd.checkpoints.calibration import calibrate
-from napari_vesselkd.errors import InvalidInputError, SourceNotFoundError
-from napari_vesselkd.geometry import Region, Shape, VoxelSize, as_shape, parse_voxel_size
+from napari_vesselkd.errors import InvalidInputError
+from napari_vesselkd.geometry import Region, Shape, as_shape
 from napari_vesselkd.models import statistics_of
 from napari_vesselkd.project import Project, ReviewBlock
 from napari_vesselkd.reports import Progress, Report
 from napari_vesselkd.training.crops import BACKGROUND, FOREGROUND, Crop, write_crop
 from napari_vesselkd.training.material import material_of
 from napari_vesselkd.training.mip_crops import MipCrop, mip_crops, write_mip_crop
-from napari_vesselkd.volume import Volume, measure_intensity_window, open_volume, output_errors
+from napari_vesselkd.training.rows import open_row, read_rows
+from napari_vesselkd.volume import Volume, measure_intensity_window, output_errors
 
 CONTEXT: Shape = (8, 24, 24)  # voxels around a block that are seen, but not learned from
 LARGEST_PIECE: Shape = (128, 256, 256)
-COLUMNS = ("image", "label", "group", "voxel_size_um", "mask")
 MANIFEST = "dataset.json"
-LabelsOf = Callable[[Region], npt.NDArray[np.uint8]]
 Feeding = Checkpoint | Mapping[str, float]
 
 
@@ -292,38 +288,6 @@ def _copy_csv(path: Path, writer: _Writer, parent: Feeding, held_out_group: str)
         )
 
 
-def read_rows(path: Path, *, unlabelled: bool = False) -> list[dict[str, str]]:
-    """Return the rows of a DATASET.csv that have a label, or all; images are relative to the file.
-
-    Raises
-    ------
-    SourceNotFoundError
-        If there is no such file.
-    InvalidInputError
-        If a column is missing, or no row has a label.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            missing = [name for name in COLUMNS[:4] if name not in (reader.fieldnames or ())]
-            rows = [{key: row.get(key) or "" for key in COLUMNS} for row in reader] if not missing else []
-    except FileNotFoundError as error:
-        raise SourceNotFoundError("There is no such file", value=path) from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InvalidInputError("The data set is not a CSV file", value=f"{path} ({error})") from error
-    if missing:
-        raise InvalidInputError(
-            f"The data set lacks the column {', '.join(missing)}",
-            value=path,
-            limit=", ".join(COLUMNS[:4]) + " and optionally mask",
-        )
-    found = [row for row in rows if row["image"] and (row["label"] or unlabelled)]
-    if not found:
-        what = "an image" if unlabelled else "a label"
-        raise InvalidInputError(f"No row of the data set has {what}", value=path, remedy="Fill the column")
-    return found
-
-
 def _volume_crops(folder: Path, row: dict[str, str], writer: _Writer, parent: Feeding) -> Iterator[Crop]:
     with ExitStack() as opened:
         volume, labels = open_row(folder, row, opened)
@@ -342,46 +306,6 @@ def _volume_crops(folder: Path, row: dict[str, str], writer: _Writer, parent: Fe
                     volume.voxel_size_um,
                     place.start,
                 )
-
-
-def open_row(folder: Path, row: dict[str, str], opened: ExitStack) -> tuple[Volume, LabelsOf | None]:
-    """Open the image of a row and its labels: region to uint8, 0 where the mask is 0, 2 vessel, else 1.
-
-    Raises
-    ------
-    InvalidInputError
-        If label or mask has another shape than the image.
-    """
-    size: VoxelSize | None = parse_voxel_size(row["voxel_size_um"]) if row["voxel_size_um"] else None
-    volume = opened.enter_context(open_volume(folder / row["image"], voxel_size_um=size))
-    if not row["label"]:
-        return volume, None
-    label = _beside(volume, folder, row["label"], opened)
-    mask = _beside(volume, folder, row["mask"], opened) if row["mask"] else None
-    return volume, partial(_binary_labels, label, mask)
-
-
-def _beside(volume: Volume, folder: Path, name: str, opened: ExitStack) -> Volume:
-    """Open a volume that must have the shape of `volume`."""
-    other = opened.enter_context(open_volume(folder / name))
-    _check_shape(volume, other, name)
-    return other
-
-
-def _binary_labels(label: Volume, mask: Volume | None, place: Region) -> npt.NDArray[np.uint8]:
-    found = np.where(label.read(place) > 0, FOREGROUND, BACKGROUND).astype(np.uint8)
-    if mask is not None:
-        found[mask.read(place) == 0] = 0
-    return found
-
-
-def _check_shape(one: Volume, other: Volume, name: str) -> None:
-    if one.shape != other.shape:
-        raise InvalidInputError(
-            "The labels have another shape than their image",
-            value=f"{name}: {other.shape}",
-            limit=str(one.shape),
-        )
 
 
 def _pieces(shape: Shape) -> Iterator[Region]:

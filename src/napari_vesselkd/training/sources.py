@@ -17,7 +17,8 @@ from napari_vesselkd.errors import InvalidInputError
 from napari_vesselkd.geometry import Region, Shape, VoxelSize, as_shape
 from napari_vesselkd.project import Project
 from napari_vesselkd.training.crops import FOREGROUND, Crop, read_crop
-from napari_vesselkd.training.dataset import Dataset, LabelsOf, open_row, read_rows
+from napari_vesselkd.training.dataset import Dataset
+from napari_vesselkd.training.rows import LabelsOf, open_row, read_rows
 from napari_vesselkd.training.streams import Source, source_of_crop
 from napari_vesselkd.volume import Volume, measure_intensity_window
 
