@@ -233,6 +233,7 @@ def test_a_data_set_that_cannot_be_learned_from_is_refused(capsys, folder, teach
         (("pretrain", "--out", "run", "--set", "teacher.depth=3"), "unknown setting: depth"),
         (("pretrain", "--out", "run", "--set", "teacher=3"), "group of settings"),
         (("pretrain", "--out", "run", "--set", "teacher.feature_size=13"), "13"),
+        (("pretrain", "--out", "run", "--set", "teacher.spatial_dims=2"), "Teachers are trained on volumes"),
         (("finetune", "--from", "nowhere", "--out", "run"), "no checkpoint of this name"),
         (("finetune", "--out", "run", "--preset", "quick"), "without a preset"),
         (("crossval", "--out", "run", "--folds", "5"), "5 folds, 3 groups"),

@@ -25,7 +25,7 @@ from napari_vesselkd.training.pretrain import (
 )
 from napari_vesselkd.training.sources import Material
 from napari_vesselkd.training.streams import Source, Stream, StreamPatches, source_of_crop
-from napari_vesselkd.training.teach import TeachConfig, teach
+from napari_vesselkd.training.teach import TeachConfig, require_teacher, teach
 from napari_vesselkd.training.validation import Validation
 
 TEACHER = TeacherConfig(network="segresnet", feature_size=12, quantiser=QuantiserConfig(codes=16, width=32))
@@ -252,6 +252,17 @@ def test_the_wrong_kind_of_teacher_is_refused(material, pretrained, tmp_path):
         list(distill(material, student, tmp_path, DISTILL))
     with pytest.raises(CheckpointError, match="made by pretrain"):
         list(distill(material, pretrained[1], tmp_path, DISTILL))
+
+
+def test_a_teacher_for_images_is_refused_before_it_would_see_volumes(pretrained):
+    with pytest.raises(InvalidInputError, match=r"trained on volumes.*teacher.spatial_dims=2"):
+        replace(PRETRAIN, teacher=replace(TEACHER, spatial_dims=2))
+    for_volumes = pretrained[1]
+    config = {**for_volumes.card.config, "spatial_dims": 2}
+    for_images = replace(for_volumes, card=replace(for_volumes.card, config=config))
+    require_teacher(for_volumes, "pretrain")
+    with pytest.raises(CheckpointError, match="cannot learn from volumes: teacher-pretrained"):
+        require_teacher(for_images, "pretrain")
 
 
 def test_what_a_method_lacks_is_said(material, taught, tmp_path):

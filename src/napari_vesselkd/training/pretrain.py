@@ -72,7 +72,7 @@ class PretrainConfig:
     Raises
     ------
     InvalidInputError
-        If a value is outside its range.
+        If a value is outside its range, or the teacher is not one for volumes.
     """
 
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
@@ -98,9 +98,10 @@ class PretrainConfig:
         check_name(self.name)
         if self.teacher.spatial_dims != 3:
             raise InvalidInputError(
-                "A teacher is pretrained on volumes",
-                value=f"{self.teacher.spatial_dims} dimensions",
+                "Teachers are trained on volumes; those for images can be used in Python alone",
+                value=f"teacher.spatial_dims={self.teacher.spatial_dims}",
                 limit="3",
+                remedy="Leave the setting away; an image is learned from as a volume of one slice",
             )
         self.fit_config()  # checks the rest
 

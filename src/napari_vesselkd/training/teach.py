@@ -137,7 +137,7 @@ class TeachConfig:
 
 
 def require_teacher(checkpoint: Checkpoint, *stages: str) -> None:
-    """Raise CheckpointError if a checkpoint is not a teacher that has gone through one of `stages`."""
+    """Raise CheckpointError if a checkpoint is no teacher for volumes that went through one of `stages`."""
     card = checkpoint.card
     stage = str(card.lineage.get("stage", card.architecture))
     if card.architecture != "teacher" or stage not in stages:
@@ -146,6 +146,13 @@ def require_teacher(checkpoint: Checkpoint, *stages: str) -> None:
             value=f"{card.name}, made by {stage}",
             limit="a teacher made by " + " or ".join(stages),
             remedy="Choose another checkpoint, or make one: vesselkd pretrain, then vesselkd finetune",
+        )
+    if card.config.get("spatial_dims", 3) != 3:
+        raise CheckpointError(
+            "This teacher is one for images, which cannot learn from volumes",
+            value=f"{card.name}, spatial_dims={card.config['spatial_dims']}",
+            limit="3",
+            remedy="Choose another checkpoint, or make one with vesselkd pretrain",
         )
 
 
