@@ -6,6 +6,7 @@ import pytest
 from napari_vesselkd.geometry import Region
 from napari_vesselkd.training import AugmentConfig, streams
 from napari_vesselkd.training.crops import Crop
+from napari_vesselkd.training.sources import material_of_csv
 from napari_vesselkd.training.streams import Place, Source, Stream, StreamPatches, source_of_crop
 from napari_vesselkd.volume import IntensityWindow, open_volume, volume_from_arrays, write_multiscale
 
@@ -92,6 +93,23 @@ def test_a_large_source_does_not_keep_small_ones_from_being_kept(monkeypatch):
     for number in (0, 1, 0, 1, 0, 1):
         stream.read(Place(number, (0, 0, 0)))
     assert len(large.regions) == 3 and len(small.regions) == 1
+
+
+def test_the_window_is_that_of_the_volume_and_not_of_a_patch(tmp_path):
+    """A patch without vessels stays dark; its own percentile would stretch its noise to white."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 50, (32, 64, 96)).astype(np.uint16)
+    image[:, :, 48:] += 1000
+    write_multiscale(tmp_path / "image.ome.zarr", image, voxel_size_um=(1, 1, 1), chunk=(16, 16, 16))
+    (tmp_path / "data.csv").write_text('image,label,group,voxel_size_um\nimage.ome.zarr,,one,"1,1,1"\n')
+    with material_of_csv(tmp_path / "data.csv", upper=95.0, labels=False) as material:
+        (source,) = material.all
+        low, high = np.percentile(image, [0, 95])
+        stream = Stream([source], SHAPE)
+        dark, bright = (stream.read(Place(0, (0, 0, x))).image for x in (0, 64))
+    assert (source.window.low, source.window.high) == (low, high)
+    np.testing.assert_allclose(dark, image[:16, :32, :32] / (high - low), atol=1e-6)
+    assert dark.max() < 0.05 and bright.min() > 0.9
 
 
 def test_a_volume_thinner_than_a_patch_is_reflected_and_the_filling_does_not_count():

@@ -39,6 +39,20 @@ def test_a_sample_of_a_large_volume_gives_nearly_the_percentiles() -> None:
     assert 0.94 <= below <= 0.96
 
 
+def test_one_absurdly_bright_voxel_changes_nothing_for_the_others() -> None:
+    image = vessels((20, 60, 60)).astype(np.float32)
+    image += np.random.default_rng(1).random(image.shape, np.float32)  # no two alike
+    before = window_of(image)
+    image[7, 30, 11] = 1e6
+    window = window_of(image)
+    values = window.apply(image)
+    assert values.min() == 0 and values.max() == values[7, 30, 11] == 1
+    assert (window.low, window.high) == pytest.approx((before.low, before.high), rel=0.01)
+    order = np.argsort(image, axis=None)[: int(0.95 * image.size)]
+    steps = np.diff(values.ravel()[order])
+    assert (steps >= 0).all() and np.mean(steps > 0) > 0.99
+
+
 def test_the_same_seed_gives_the_same_window() -> None:
     image = vessels((80, 200, 200))
     first, again = (window_of(image, max_voxels=50_000, seed=3) for _ in range(2))
