@@ -205,6 +205,27 @@ def test_the_codebook_is_shown_where_reports_carry_it():
     assert job.name == ""
 
 
+def test_the_codebook_of_a_teacher_whose_codes_follow_leaves_the_held_out_picture():
+    validated = {
+        "report": "Validation",
+        "step": 50,
+        "dice": 0.5,
+        "cldice": 0.6,
+        "picture": "teach/held-out.png",
+    }
+    looked = {
+        "report": "CodebookReport",
+        "step": 50,
+        "usage": 0.5,
+        "perplexity": 9.0,
+        "dead": 8,
+        "reliance": 2.0,
+    }
+    job = after(*TEACHER, validated, {**looked, "mse": 0.1, "picture": None})
+    assert job.stage.picture == "teach/held-out.png"
+    assert draw(job=job).stage.codebook_text.startswith("Codebook: 50% of the codes used, 8 unused")
+
+
 # What the tab shows
 
 
@@ -304,8 +325,9 @@ def test_the_presets_and_the_methods_that_ask_first_are_those_of_training():
 
 def test_the_fake_jobs_report_what_the_real_ones_do():
     from napari_vesselkd.learning.estimate import StagesPreflight
+    from napari_vesselkd.training.codebook_watch import CodebookReport
     from napari_vesselkd.training.fit import FitProgress
-    from napari_vesselkd.training.pretrain import CodebookReport, StageFinished
+    from napari_vesselkd.training.pretrain import StageFinished
 
     assert {one.name for one in fields(StageFinished)} >= {*TAUGHT} - {"report"}
     assert {one.name for one in fields(FitProgress)} == {*step(1, 2)} - {"report"} | {"learning_rate"}

@@ -8,9 +8,10 @@ import torch
 
 from napari_vesselkd.checkpoints import CheckpointRegistry
 from napari_vesselkd.models.teacher import Teacher
+from napari_vesselkd.training.codebook_watch import CodebookReport
 from napari_vesselkd.training.crops import Crop
 from napari_vesselkd.training.fit import FitProgress
-from napari_vesselkd.training.pretrain import GENTLE, CodebookReport, PretrainConfig, pretrain
+from napari_vesselkd.training.pretrain import GENTLE, PretrainConfig, pretrain
 from napari_vesselkd.training.sources import Material
 from napari_vesselkd.training.streams import Stream, StreamPatches, source_of_crop
 from tiny_network import TINY, tiny_network

@@ -11,6 +11,7 @@ from napari_vesselkd.errors import CheckpointError, InvalidInputError, TrainingE
 from napari_vesselkd.models.quantiser import QuantiserConfig
 from napari_vesselkd.models.teacher import Teacher, TeacherConfig
 from napari_vesselkd.training import FitConfig, fit
+from napari_vesselkd.training.codebook_watch import CodebookReport
 from napari_vesselkd.training.crops import Crop
 from napari_vesselkd.training.distill import DistillConfig, distill
 from napari_vesselkd.training.fit import FitProgress
@@ -18,7 +19,6 @@ from napari_vesselkd.training.lessons import Lessons
 from napari_vesselkd.training.patches import Batch
 from napari_vesselkd.training.pretrain import (
     GENTLE,
-    CodebookReport,
     PretrainConfig,
     StageFinished,
     pretrain,

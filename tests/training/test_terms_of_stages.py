@@ -9,6 +9,7 @@ from napari_vesselkd.distillation import METHODS
 from napari_vesselkd.models.teacher import Teacher
 from napari_vesselkd.training import distill as stage_c
 from napari_vesselkd.training import teach as stage_b
+from napari_vesselkd.training.codebook_watch import CodebookReport
 from napari_vesselkd.training.crops import Crop
 from napari_vesselkd.training.distill import DistillConfig, distill
 from napari_vesselkd.training.fit import FitProgress
@@ -76,6 +77,43 @@ def test_frozen_codes_keep_the_encoder_near_by_their_commitment(material, teache
     ]
     assert [one.terms["codebook"] for one in found] == pytest.approx(expected) and min(expected) > 0
     assert all(one.loss == pytest.approx(sum(one.terms.values())) for one in found)
+
+
+def test_codes_that_follow_are_looked_at_as_in_pretraining(material, teacher, tmp_path, monkeypatch):
+    learned, view = [], Teacher.view
+
+    def seen(net, x, **asked):
+        found = view(net, x, **asked)
+        learned.extend([found.indices.flatten()] * net.training)
+        return found
+
+    monkeypatch.setattr(Teacher, "view", seen)
+    config = TeachConfig(
+        steps=4,
+        batch=1,
+        threads=1,
+        codes="following",
+        reconstruction=1.0,
+        learning_rate=1e-2,
+        validate_every=2,
+    )
+    looks = [
+        one for one in teach(material, teacher, tmp_path / "run", config) if isinstance(one, CodebookReport)
+    ]
+    assert [look.step for look in looks] == [2, 4]
+    for look, between in zip(looks, (learned[:2], learned[2:]), strict=True):
+        shares = torch.cat(between).unique(return_counts=True)[1] / 16
+        assert (look.usage, look.dead) == (len(shares) / 16, 16 - len(shares))
+        assert look.perplexity == pytest.approx(float((-(shares * shares.log()).sum()).exp()), rel=1e-5)
+        assert look.reliance > 0 and look.mse > 0
+        assert look.picture is None  # the held-out volumes have one
+    card = CheckpointRegistry().get(tmp_path / "run" / "checkpoints" / "teacher").card
+    assert card.metrics["codebook"]["perplexity"] == pytest.approx(looks[-1].perplexity, abs=1e-5)
+
+
+def test_codes_that_stay_are_not_reported(material, teacher, tmp_path):
+    config = TeachConfig(steps=1, batch=1, threads=1)
+    assert not [one for one in teach(material, teacher, tmp_path, config) if isinstance(one, CodebookReport)]
 
 
 def taught_by(teacher, monkeypatch, method):

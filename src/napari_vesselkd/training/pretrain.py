@@ -20,8 +20,7 @@ from napari_vesselkd.checkpoints import CheckpointCard, load_checkpoint, save_ch
 from napari_vesselkd.errors import InvalidInputError
 from napari_vesselkd.models import ranks
 from napari_vesselkd.models.devices import checked_device
-from napari_vesselkd.models.teacher import Teacher, TeacherConfig, TeacherView
-from napari_vesselkd.projections.saving import save_png
+from napari_vesselkd.models.teacher import Teacher, TeacherConfig
 from napari_vesselkd.reports import Report, Result
 from napari_vesselkd.training.augment import AugmentConfig
 from napari_vesselkd.training.checking import (
@@ -31,12 +30,18 @@ from napari_vesselkd.training.checking import (
     check_shares,
     check_weights,
 )
-from napari_vesselkd.training.fit import FitConfig, FitProgress, fit
+from napari_vesselkd.training.codebook_watch import (
+    CodebookReport,
+    CodebookWatch,
+    facts_of,
+    reconstruction_error,
+)
+from napari_vesselkd.training.fit import FitConfig, fit
 from napari_vesselkd.training.patches import Batch
 from napari_vesselkd.training.sources import Material
 from napari_vesselkd.training.streams import Stream, StreamPatches
 from napari_vesselkd.training.timing import seconds_of, timed
-from napari_vesselkd.training.validation import PICTURE, image_and_reconstruction
+from napari_vesselkd.training.validation import PICTURE
 
 GENTLE = AugmentConfig(gamma=1.0, contrast=0.1, brightness=0.1, blur=0.0, noise=0.03, low_resolution=1.0)
 LOOKED_AT = 8  # patches
@@ -122,45 +127,6 @@ class PretrainConfig:
 
 
 @dataclass(frozen=True)
-class CodebookReport(Report):
-    """How the codebook is used.
-
-    Attributes
-    ----------
-    step : int
-    usage : float
-        Share of the codes that were chosen since the last report.
-    perplexity : float
-        ``exp(-sum p log p)`` of their frequencies p.
-    dead : int
-        Codes that were not chosen.
-    reliance : float
-        ``MSE(reconstruction from shuffled codes) / MSE(reconstruction)`` without skip connections; about 1
-        says that the decoder does not look at the codes.
-    mse : float
-        Of the reconstruction of the patches looked at, without skip connections.
-    picture : str
-        File name in the run's folder: patches above their reconstructions (projections).
-    """
-
-    step: int
-    usage: float
-    perplexity: float
-    dead: int
-    reliance: float
-    mse: float
-    picture: str
-
-    @property
-    def text(self) -> str:
-        """The figures in one line."""
-        return (
-            f"Step {self.step}: {self.usage:.0%} of the codes used, perplexity {self.perplexity:.0f}, "
-            f"codebook reliance {self.reliance:.2f}, MSE {self.mse:.4f}"
-        )
-
-
-@dataclass(frozen=True)
 class StageFinished(Result):
     """A stage of VpbSD wrote its checkpoint.
 
@@ -224,60 +190,20 @@ def _train(
     side = config.teacher.patch
     batches = StreamPatches(Stream(material.all, (side,) * 3), config.batch, GENTLE, config.seed)
     looked_at = torch.cat([batches(-1 - n).image for n in range(-(-LOOKED_AT // config.batch))])
-    device = next(teacher.parameters()).device
-    counts = torch.zeros(teacher.config.quantiser.codes)
+    watch = CodebookWatch(teacher, looked_at, run / PICTURE)
 
     def terms_of(net: Teacher, batch: Batch, step: int) -> dict[str, Tensor]:
         net.quantiser.progress.fill_(step / config.steps)
         view = net.view(batch.image, skip_keep=config.skip_keep[2 * step >= config.steps], reconstruct=True)
-        counts.add_(torch.bincount(view.indices.flatten().cpu(), minlength=len(counts)))
+        watch.count(view.indices)
         return {
             "reconstruction": reconstruction_error(view, batch),
             "codebook": config.alpha * view.loss,
         }
 
-    last = None
-    for report in fit(teacher, batches, terms_of, config.fit_config(), run / "state.safetensors"):
-        yield report
-        if isinstance(report, FitProgress) and report.due(config.look_every):
-            last = _look(teacher, looked_at.to(device), counts, report.done, run)
-            counts.zero_()
-            yield last
-    return last
-
-
-def reconstruction_error(view: TeacherView, batch: Batch) -> Tensor:
-    """Return the mean squared error of a reconstruction where the batch is valid (eq. 5), a scalar."""
-    squares = (_image(view) - batch.image) ** 2 * batch.valid
-    return squares.sum() / batch.valid.sum().clamp_min(1)
-
-
-def _image(view: TeacherView) -> Tensor:
-    assert view.reconstruction is not None  # noqa: S101  (it was asked for)
-    return view.reconstruction
-
-
-@torch.no_grad()
-def _look(teacher: Teacher, patches: Tensor, counts: Tensor, step: int, run: Path) -> CodebookReport:
-    teacher.eval()
-    view = teacher.view(patches, skip_keep=0.0, reconstruct=True)
-    shuffled = view.indices.flatten()[torch.randperm(view.indices.numel())].view_as(view.indices)
-    other = teacher.reconstruct(patches, shuffled)
-    mse, mse_shuffled = (float(((one - patches) ** 2).mean()) for one in (_image(view), other))
-    images, found = (one[:, 0].float().cpu().numpy() for one in (patches, _image(view)))
-    save_png(run / PICTURE, image_and_reconstruction(list(images), list(found)))
-    frequencies = counts / counts.sum().clamp_min(1)
-    entropy = -(frequencies * frequencies.clamp_min(1e-12).log()).sum()
-    used = int((counts > 0).sum())
-    return CodebookReport(
-        step=step,
-        usage=used / len(counts),
-        perplexity=float(entropy.exp()),
-        dead=len(counts) - used,
-        reliance=mse_shuffled / max(mse, 1e-9),
-        mse=mse,
-        picture=PICTURE,
-    )
+    reports = fit(teacher, batches, terms_of, config.fit_config(), run / "state.safetensors")
+    yield from watch.over(reports, config.look_every)
+    return watch.last
 
 
 def _card(
@@ -299,12 +225,6 @@ def _card(
         metrics={} if last is None else {"codebook": facts_of(last)},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-
-
-def facts_of(report: CodebookReport) -> dict[str, float]:
-    """Return the figures of a report for a card."""
-    names = ("usage", "perplexity", "dead", "reliance", "mse")
-    return {name: round(float(getattr(report, name)), 5) for name in names}
 
 
 def lineage_of(config: Any, run: Path) -> dict[str, Any]:

@@ -29,16 +29,23 @@ from napari_vesselkd.training.checking import (
     check_shares,
     check_weights,
 )
+from napari_vesselkd.training.codebook_watch import (
+    CodebookReport,
+    CodebookWatch,
+    facts_of,
+    reconstruction_error,
+)
 from napari_vesselkd.training.fit import FitConfig, fit
 from napari_vesselkd.training.losses import LossConfig, segmentation_terms
 from napari_vesselkd.training.patches import Batch
-from napari_vesselkd.training.pretrain import GENTLE, finished, lineage_of, reconstruction_error
+from napari_vesselkd.training.pretrain import GENTLE, finished, lineage_of
 from napari_vesselkd.training.sources import Material
 from napari_vesselkd.training.streams import Stream, StreamPatches
 from napari_vesselkd.training.timing import timed
 from napari_vesselkd.training.validation import probability, watched
 
 LOOKED_AT = 16  # patches, to see which codes changed
+WATCHED = 8  # of them, to see how the codes are used
 CODES = ("frozen", "following")
 
 
@@ -58,7 +65,7 @@ class TeachConfig:
         the teacher learn to segment while a low `learning_rate` keeps the codes where they are.
     codes : {"frozen", "following"}
         Whether the codes stay, or go on being learned as in pretraining; codes that stay are left behind by
-        an encoder that changes much.
+        an encoder that changes much. Of codes that follow, a `CodebookReport` says how they are used.
     skip_keep : float
         Probability that a skip connection is kept. Below 1 the decoder goes on needing its codes.
     alpha : float
@@ -70,7 +77,7 @@ class TeachConfig:
         Weights beside Dice, see `LossConfig`; 0 in the paper.
     augment : AugmentConfig
     validate_every : int
-        Steps between two looks at the held-out volumes.
+        Steps between two looks at the held-out volumes, and at codes that follow.
     seed : int
     device, precision : str
         "auto", "cpu", "cuda", "cuda:N" or "mps"; "fp32" or "bf16".
@@ -164,8 +171,8 @@ def teach(material: Material, parent: Checkpoint, run: Path, config: TeachConfig
     Yields
     ------
     Report
-        `Notice`, `FitProgress` and `Validation`, at the end `StageFinished` with the share of patches' codes
-        that changed (``changed_codes``).
+        `Notice`, `FitProgress` and `Validation`, `CodebookReport` where the codes follow, at the end
+        `StageFinished` with the share of patches' codes that changed (``changed_codes``).
 
     Raises
     ------
@@ -181,7 +188,7 @@ def teach(material: Material, parent: Checkpoint, run: Path, config: TeachConfig
         if config.threads is not None:
             torch.set_num_threads(config.threads)
         with timed(run):
-            teacher, changed = yield from _train(material, parent, run, config)
+            teacher, changed, seen = yield from _train(material, parent, run, config)
         if not ranks.is_first():
             return
         if changed > 0.3 and config.codes == "frozen":
@@ -190,13 +197,13 @@ def teach(material: Material, parent: Checkpoint, run: Path, config: TeachConfig
                 "a smaller learning rate keeps more of the patterns"
             )
         facts = {"changed_codes": round(changed, 4)}
-        save_checkpoint(target, teacher.cpu(), _card(material, parent, run, config, facts))
+        save_checkpoint(target, teacher.cpu(), _card(material, parent, run, config, facts, seen=seen))
     yield finished("finetune-teacher", target, load_checkpoint(target)[1])
 
 
 def _train(
     material: Material, parent: Checkpoint, run: Path, config: TeachConfig
-) -> Generator[Report, None, tuple[Teacher, float]]:
+) -> Generator[Report, None, tuple[Teacher, float, CodebookReport | None]]:
     device = checked_device(config.device)
     teacher: Any = parent.load().to(device).requires_grad_(True)
     teacher.quantiser.freeze(config.codes == "frozen")
@@ -204,11 +211,13 @@ def _train(
     batches = StreamPatches(stream, config.batch, config.augment, config.seed)
     looked_at = [batches(-1 - n).image.to(device) for n in range(-(-LOOKED_AT // config.batch))]
     before = _codes(teacher, looked_at)
+    watch = CodebookWatch(teacher, torch.cat(looked_at)[:WATCHED])
     weights = LossConfig(cross_entropy=config.cross_entropy, skeleton_recall=config.skeleton_recall)
 
     def terms_of(net: Teacher, batch: Batch, _step: int) -> dict[str, Tensor]:
         again = config.reconstruction > 0
         view = net.view(batch.image, skip_keep=config.skip_keep, reconstruct=again, of_codes=again)
+        watch.count(view.indices)
         terms = segmentation_terms(view.logits, batch, weights) | {"codebook": config.alpha * view.loss}
         if again:
             terms["reconstruction"] = config.reconstruction * reconstruction_error(view, batch)
@@ -216,12 +225,14 @@ def _train(
 
     settings = config.fit_config(teacher.behind_codes)
     reports = fit(teacher, batches, terms_of, settings, run / "state.safetensors")
+    if config.codes == "following":
+        reports = watch.over(reports, config.validate_every)
     crops = material.watched
     yield from watched(
         reports, lambda crop: probability(teacher, crop.scaled()), crops, run, config.validate_every
     )
     teacher.quantiser.freeze()
-    return teacher, float(np.mean(before != _codes(teacher, looked_at)))
+    return teacher, float(np.mean(before != _codes(teacher, looked_at))), watch.last
 
 
 @torch.no_grad()
@@ -231,12 +242,19 @@ def _codes(teacher: Teacher, batches: list[Tensor]) -> Any:
 
 
 def _card(
-    material: Material, parent: Checkpoint, run: Path, config: TeachConfig, facts: dict[str, float]
+    material: Material,
+    parent: Checkpoint,
+    run: Path,
+    config: TeachConfig,
+    facts: dict[str, float],
+    *,
+    seen: CodebookReport | None,
 ) -> CheckpointCard:
     return replace(
         parent.card,
         description=f"Teacher with its codebook, fine-tuned from {parent.card.name} on labels",
-        metrics={},  # what was measured of its parent is not true of it
+        # What was measured of its parent is not true of it.
+        metrics={} if seen is None else {"codebook": facts_of(seen)},
         lineage={
             "stage": "finetune-teacher",
             "parent": parent.card.name,
