@@ -23,6 +23,11 @@ def test_probability_zero_changes_nothing():
     assert np.array_equal(image, random_image())
 
 
+def test_little_blur_and_coarseness_are_possible():
+    little = AugmentConfig(blur=0.1, low_resolution=1.1, probability=1.0)
+    assert np.isfinite(change_appearance(random_image(), little, np.random.default_rng(0))).all()
+
+
 def test_the_original_is_left_alone():
     image = random_image()
     change_appearance(image, AugmentConfig(probability=1.0), np.random.default_rng(3))

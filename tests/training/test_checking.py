@@ -7,7 +7,7 @@ import pytest
 from napari_vesselkd.errors import InvalidInputError
 from napari_vesselkd.models.quantiser import QuantiserConfig
 from napari_vesselkd.models.teacher import TeacherConfig
-from napari_vesselkd.training import FitConfig, LossConfig
+from napari_vesselkd.training import AugmentConfig, FitConfig, LossConfig
 from napari_vesselkd.training.distill import DistillConfig
 from napari_vesselkd.training.finetune import FinetuneConfig
 from napari_vesselkd.training.presets import PRESETS
@@ -28,7 +28,7 @@ NAN, INFINITE = float("nan"), float("inf")
         *((kind, {"seed": -1}, "seed is too small") for kind in (PretrainConfig, TeachConfig, DistillConfig)),
         (FinetuneConfig, {"seed": -1}, "seed is too small"),
         *(
-            (kind, {"alpha": -1.0}, "alpha cannot be a weight: -1.0")
+            (kind, {"alpha": -1.0}, "alpha is out of range: -1.0 .*0 or more")
             for kind in (PretrainConfig, TeachConfig)
         ),
         (PretrainConfig, {"alpha": NAN}, "alpha"),
@@ -43,6 +43,9 @@ NAN, INFINITE = float("nan"), float("inf")
         (DistillConfig, {"average": 1.0}, "moving average"),
         (DistillConfig, {"skeleton_recall": INFINITE}, "skeleton_recall"),
         (FinetuneConfig, {"projection": NAN}, "projection"),
+        (AugmentConfig, {"probability": 7.0}, "probability is out of range"),
+        (AugmentConfig, {"gamma": 0.0}, "gamma is too small"),
+        (AugmentConfig, {"blur": -1.0}, "blur is out of range"),
         (FitConfig, {"schedule": "linear"}, "no such schedule"),
         (LossConfig, {"dice": -1.0}, "dice"),
         (QuantiserConfig, {"decay": 2.0}, "decay is out of range: 2.0"),

@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from napari_vesselkd.checkpoints import Checkpoint, CheckpointRegistry
 from napari_vesselkd.distillation import METHODS
@@ -257,16 +257,16 @@ def check_distill_from(
     """Raise at once what `distill_from` would raise in a new run after a while."""
     checked_device(config.device)
     check_free_name(source, _named(config, source, Path(run)).name)
-    chosen = None
+    chosen, loaded = None, cast(Any, None)
     if METHODS[config.method].needs_teacher:
         chosen = choose_teacher(source, teacher)
+        loaded = chosen.load()
     if is_project(source):
         check_source(source)
-        heard: Any = None if chosen is None else chosen.load()
-        check_networks(voxel_size_of(source), heard, config)
-        return
-    with material_of_csv(Path(source), upper=config.upper, held_out=held_out) as material:
-        check_distill(material, chosen, config)
+    else:
+        with material_of_csv(Path(source), upper=config.upper, held_out=held_out) as material:
+            check_distill(material, chosen, config)
+    check_networks(voxel_size_of(source), loaded, config)
 
 
 def check_stages(

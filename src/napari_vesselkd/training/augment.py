@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from napari_vesselkd.training.checking import check_at_least, check_shares, check_weights
+
 Image = npt.NDArray[np.float32]
 
 
@@ -36,6 +38,11 @@ class AugmentConfig:
         Largest in-plane factor of simulated coarser sampling. 1: none.
     probability : float
         Of each of them.
+
+    Raises
+    ------
+    InvalidInputError
+        If a value is outside its range.
     """
 
     gamma: float = 1.8
@@ -45,6 +52,11 @@ class AugmentConfig:
     noise: float = 0.08
     low_resolution: float = 2.0
     probability: float = 0.3
+
+    def __post_init__(self) -> None:
+        check_weights(self, "gamma", "contrast", "brightness", "blur", "noise", "low_resolution")
+        check_at_least(self, gamma=1, low_resolution=1)
+        check_shares(self, "probability")
 
 
 @dataclass(frozen=True)
@@ -80,9 +92,9 @@ def change_appearance(image: Image, config: AugmentConfig, rng: np.random.Genera
     """Return `image` after a random subset of the changes, clipped to [0, 1]."""
     apply = rng.random(6) < config.probability
     if apply[0] and config.blur:
-        image = _blurred(image, rng.uniform(0.2, config.blur), rng.uniform(0.0, 0.5))
+        image = _blurred(image, rng.uniform(min(0.2, config.blur), config.blur), rng.uniform(0.0, 0.5))
     if apply[1] and config.low_resolution > 1:
-        image = _coarser(image, rng.uniform(1.2, config.low_resolution))
+        image = _coarser(image, rng.uniform(min(1.2, config.low_resolution), config.low_resolution))
     if apply[2]:
         image = image ** np.float32(config.gamma ** rng.uniform(-1, 1))
     if apply[3]:

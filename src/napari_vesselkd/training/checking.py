@@ -27,11 +27,11 @@ def check_shares(config: Any, *names: str) -> None:
 
 
 def check_weights(config: Any, *names: str) -> None:
-    """Raise InvalidInputError if a named weight of `config` is negative or not finite."""
+    """Raise InvalidInputError if a named weight or strength of `config` is negative or not finite."""
     for name in names:
         value = getattr(config, name)
         if not 0 <= value < math.inf:
-            raise InvalidInputError(f"{name} cannot be a weight", value=value, limit="0 or more")
+            raise InvalidInputError(f"{name} is out of range", value=value, limit="0 or more")
 
 
 def check_choices(config: Any, **known: Sequence[str]) -> None:

@@ -37,7 +37,6 @@ from napari_vesselkd.training.lessons import LessonBatch, Lessons
 from napari_vesselkd.training.losses import LossConfig, segmentation_terms
 from napari_vesselkd.training.pairing import (
     Pair,
-    check_networks,
     method_config,
     new_student,
     paired,
@@ -234,14 +233,7 @@ def distill_by(config: DistillConfig, method: str) -> DistillConfig:
 
 
 def check_distill(material: Material, teacher: Checkpoint | None, config: DistillConfig) -> None:
-    """Raise what `distill` would raise at its start."""
-    _check_given(material, teacher, config)
-    heard: Any = teacher.load() if teacher is not None and METHODS[config.method].needs_teacher else None
-    check_networks(material.voxel_size_um, heard, config)
-
-
-def _check_given(material: Material, teacher: Checkpoint | None, config: DistillConfig) -> None:
-    """Raise InvalidInputError or CheckpointError if something is missing that the method needs."""
+    """Raise what `distill` would raise at its start; `check_networks` tells what is raised a little later."""
     kind = METHODS[config.method]
     method_config(config)
     if kind.needs_teacher:
@@ -295,7 +287,7 @@ def _train(
     answers: Path,
 ) -> Generator[Report, None, Student]:
     """Run the loop; return the student on the CPU, with frozen statistics."""
-    _check_given(material, chosen, config)
+    check_distill(material, chosen, config)
     kind, device = METHODS[config.method], checked_device(config.device)
     teacher: Any = chosen.load().to(device) if kind.needs_teacher and chosen is not None else None
     pair = paired(student, teacher, config).to(device)
