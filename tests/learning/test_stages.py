@@ -25,6 +25,8 @@ from napari_vesselkd.learning import (
 )
 from napari_vesselkd.learning.choosing import choose_teacher, preset_of
 from napari_vesselkd.learning.estimate import estimate_pretraining
+from napari_vesselkd.learning.stages import check_distill_from
+from napari_vesselkd.models.quantiser import QuantiserConfig
 from napari_vesselkd.project import Project
 from napari_vesselkd.training.distill import DistillConfig, distill_by
 from napari_vesselkd.training.presets import PRESETS
@@ -173,6 +175,23 @@ def test_a_teacher_is_chosen_by_name_path_or_age_and_nothing_else_is_taken_for_o
     with Project.open(project, write=False) as opened:
         opened.registry.import_(write_teacher(tmp_path / "mine", "pretrain"))
     assert choose_teacher(project, "auto").card.name == "mine"
+
+
+def test_networks_and_patch_that_do_not_fit_are_refused_before_a_run_on_a_project(project, teacher, tmp_path):
+    run = tmp_path / "run"
+    narrow = str(
+        write_teacher(tmp_path / "narrow", config=replace(SMALL, quantiser=QuantiserConfig(width=16)))
+    )
+    with pytest.raises(InvalidInputError, match="32 and 16"):
+        check_stages(project, run, TINY, teacher=narrow)
+    with pytest.raises(InvalidInputError, match="32 and 16"):
+        check_distill_from(project, run, DISTILL, narrow)
+    odd = replace(DISTILL, patch=(40, 64, 64))
+    with pytest.raises(InvalidInputError, match="does not fit the student"):
+        check_stages(project, run, replace(TINY, distill=odd), teacher=teacher)
+    with pytest.raises(InvalidInputError, match="does not fit the student"):
+        check_distill_from(project, run, replace(odd, method="baseline"), None)
+    check_distill_from(project, run, DISTILL, teacher)
 
 
 def test_a_project_without_corrections_and_groups_of_a_project_are_refused(tmp_path, teacher):

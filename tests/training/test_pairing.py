@@ -41,6 +41,22 @@ def test_options_that_cannot_be_meant_are_refused(options, message):
         method_config(DistillConfig(options=options))
 
 
+@pytest.mark.parametrize(
+    ("method", "option", "value"),
+    [
+        ("kd", "temperature", 0),
+        ("vid", "variance", 0.0),
+        ("mean-teacher", "decay", 2.0),
+        ("ua-mt", "decay", 2.0),
+        ("ua-mt", "passes", 0),
+        ("ua-mt", "dropout", 1.0),
+    ],
+)
+def test_options_that_a_method_cannot_work_with_are_refused(method, option, value):
+    with pytest.raises(InvalidInputError, match=f"option {option} is out of range"):
+        method_config(DistillConfig(method=method, options={option: value}))
+
+
 @pytest.mark.parametrize("patch", [(0, 64, 64), (64, -64, 64), (64, 64)])
 def test_a_patch_without_voxels_is_refused(patch):
     with pytest.raises(InvalidInputError, match="patch is out of range"):

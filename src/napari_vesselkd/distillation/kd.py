@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_vesselkd.distillation.method import Lesson, Method, mean_where
+from napari_vesselkd.errors import InvalidInputError
 from napari_vesselkd.models.student import Student
 
 if TYPE_CHECKING:
@@ -34,6 +35,12 @@ class KDConfig:
     segmentation: float = 0.1
     weight: float = 0.9
     band: int = 2
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise InvalidInputError(
+                "The option temperature is out of range", value=self.temperature, limit="above 0"
+            )
 
 
 class KD(Method):

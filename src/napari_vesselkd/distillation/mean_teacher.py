@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from napari_vesselkd.distillation.method import Lesson, Method, mean_where
 from napari_vesselkd.distillation.ramp import ramp
+from napari_vesselkd.errors import InvalidInputError
 from napari_vesselkd.models.student import Student
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ class MeanTeacherConfig:
     decay: float = 0.99
     noise: float = 0.1
     most_noise: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.decay <= 1:
+            raise InvalidInputError("The option decay is out of range", value=self.decay, limit="0..1")
 
 
 class MeanTeacher(Method):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from napari_vesselkd.distillation.mean_teacher import MeanTeacher, MeanTeacherConfig
 from napari_vesselkd.distillation.method import Lesson, mean_where
 from napari_vesselkd.distillation.ramp import ramp
+from napari_vesselkd.errors import InvalidInputError
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,15 @@ class UAMTConfig(MeanTeacherConfig):
     passes: int = 8
     dropout: float = 0.5
     certain: tuple[float, float] = (0.75, 0.25)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.passes >= 1:
+            raise InvalidInputError("The option passes is out of range", value=self.passes, limit="1 or more")
+        if not 0 <= self.dropout < 1:
+            raise InvalidInputError(
+                "The option dropout is out of range", value=self.dropout, limit="0 to below 1"
+            )
 
 
 class UAMT(MeanTeacher):

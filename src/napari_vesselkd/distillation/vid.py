@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from napari_vesselkd.distillation.hints import HintMethod, pointwise
 from napari_vesselkd.distillation.method import Lesson
+from napari_vesselkd.errors import InvalidInputError
 from napari_vesselkd.models.student import Student
 
 if TYPE_CHECKING:
@@ -26,6 +27,12 @@ class VIDConfig:
 
     weight: float = 0.01
     variance: float = 5.0
+
+    def __post_init__(self) -> None:
+        if not self.variance > EPSILON:
+            raise InvalidInputError(
+                "The option variance is out of range", value=self.variance, limit="above 1e-5"
+            )
 
 
 class VID(HintMethod):
