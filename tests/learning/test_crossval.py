@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from filelock import FileLock
 
 from napari_vesselkd.errors import (
@@ -15,6 +16,7 @@ from napari_vesselkd.errors import (
     TrainingError,
     VesselKDError,
 )
+from napari_vesselkd.learning import costs
 from napari_vesselkd.learning import crossval as module
 from napari_vesselkd.learning.cells import CrossvalConfig
 from napari_vesselkd.learning.crossval import (
@@ -26,6 +28,7 @@ from napari_vesselkd.learning.crossval import (
 )
 from napari_vesselkd.learning.folds import folds_of, write_rows
 from napari_vesselkd.models.quantiser import QuantiserConfig
+from napari_vesselkd.models.teacher import Teacher
 from napari_vesselkd.training.distill import DistillConfig
 from napari_vesselkd.training.pretrain import PretrainConfig
 from napari_vesselkd.training.teach import TeachConfig
@@ -275,6 +278,16 @@ def test_methods_that_do_not_fit_the_teacher_are_refused(data, changes, message)
     )
     with pytest.raises(InvalidInputError, match=message):
         check_crossval(data, config)
+
+
+def test_a_network_that_takes_patches_of_one_size_costs_a_blocks_share_of_its_patch(monkeypatch):
+    asked = []
+    monkeypatch.setattr(costs, "giga_macs", lambda model, side: asked.append(side) or 27.0)
+    monkeypatch.setattr(costs, "milliseconds", lambda model, device, side: asked.append(side) or 270.0)
+    teacher = Teacher(replace(SMALL, network="unetr", patch=96))
+    found = costs.costs_of(teacher, torch.device("cpu"))
+    assert asked == [96, 96] and (found["gmac"], found["milliseconds"]) == (8.0, 80.0)
+    teacher.check_sides((96, 96, 96))
 
 
 def test_networks_may_begin_with_checkpoints_whose_window_and_network_then_count(tmp_path):

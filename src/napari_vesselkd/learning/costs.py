@@ -10,6 +10,8 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from napari_vesselkd.models.teacher import Teacher
+
 SIDE = 64
 WARM, TIMED = 2, 7
 
@@ -48,9 +50,14 @@ def milliseconds(model: nn.Module, device: torch.device, side: int = SIDE) -> fl
 
 
 def costs_of(model: nn.Module, device: torch.device) -> dict[str, float]:
-    """Return parameters, gmac, and milliseconds per block of a network on a device."""
+    """Return parameters, gmac, and milliseconds per block of a network on a device.
+
+    Of a network that takes patches of one other size only, a block's share of such a patch counts.
+    """
+    side = model.config.patch if isinstance(model, Teacher) and model.network.one_size else SIDE
+    share = (SIDE / side) ** 3
     return {
         "parameters": parameters_of(model),
-        "gmac": round(giga_macs(model), 4),
-        "milliseconds": round(milliseconds(model, device), 3),
+        "gmac": round(share * giga_macs(model, side), 4),
+        "milliseconds": round(share * milliseconds(model, device, side), 3),
     }
