@@ -121,6 +121,7 @@ COMPARED = [*settings("distill.steps=2", "distill.batch=1", "distill.unlabelled=
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_a_cross_validation_that_was_killed_goes_on_with_what_is_missing(capsys, folder, data):
     words = ["crossval", str(data), "--out", str(folder / "out"), "--methods", *SCRIPT, *COMPARED]
+    words += settings("pretrain.teacher.quantiser.width=16")  # too narrow for vpbsd
     process = subprocess.Popen(
         [sys.executable, "-m", "napari_vesselkd.cli", *words, "--json"], stdout=subprocess.PIPE, text=True
     )
@@ -152,6 +153,8 @@ def test_a_cross_validation_that_was_killed_goes_on_with_what_is_missing(capsys,
         f"fold-{fold}-seed-{seed}-baseline" for fold in (1, 2) for seed in (0, 1)
     }
     assert run(capsys, *words).out == more.out != outcome.out
+    unfit = ["baseline,vpbsd" if word == "baseline" else word for word in words]
+    refused(capsys, folder, unfit, "different numbers of channels")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")

@@ -14,6 +14,7 @@ from napari_vesselkd.cli.outcome import how_far, outcome_lines, results
 from napari_vesselkd.errors import InvalidInputError, OutputBusyError, VesselKDError
 from napari_vesselkd.inference.memory import keep_freed_memory
 from napari_vesselkd.jobs import JobState, RunFolder, known_runs, recorded
+from napari_vesselkd.jobs.run_folder import is_more
 from napari_vesselkd.learning import is_project
 from napari_vesselkd.models import ranks
 from napari_vesselkd.project import Project
@@ -203,7 +204,8 @@ def _begin(
     """Check everything, then make the run folder, or open the one that is there."""
     if out is not None:
         request = make(absolute(out))
-        if not (request.run / "config.toml").exists():
+        grown = is_more(request.settings(), RunFolder(request.run).config, grows)
+        if grown or not (request.run / "config.toml").exists():
             request.check()
         return request, _made(kind, request, grows)
     if not is_project(source):

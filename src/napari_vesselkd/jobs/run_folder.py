@@ -131,7 +131,7 @@ class RunFolder:
         state = run.status().state
         if found is None:
             _check_empty(path)
-        elif found != {kind: wanted} and (state.active or not _is_more(wanted, found.get(kind), grows)):
+        elif found != {kind: wanted} and (state.active or not is_more(wanted, found.get(kind), grows)):
             raise _another_run(path, kind, wanted, found)
         with output_errors(path):
             path.mkdir(parents=True, exist_ok=True)
@@ -351,7 +351,7 @@ def _between(first: str, last: str) -> float:
         return 0.0
 
 
-def _is_more(wanted: Mapping[str, Any], there: Mapping[str, Any] | None, grows: Collection[str]) -> bool:
+def is_more(wanted: Mapping[str, Any], there: Mapping[str, Any] | None, grows: Collection[str]) -> bool:
     """Return whether `wanted` is what is there but for settings that may grow and have grown."""
     if there is None or wanted.keys() != there.keys():
         return False
