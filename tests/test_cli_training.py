@@ -74,7 +74,7 @@ def test_each_stage_is_a_job_that_says_what_comes_next(capsys, folder, data):
     assert first.code == 0, first.err
     pretrained = folder / "1" / "checkpoints" / "teacher-pretrained.safetensors"
     assert f"vesselkd finetune {data} --from {pretrained} --out RUN" in first.out
-    assert "codebook reliance" in first.err
+    assert "codebook reliance" in first.err and "About " in first.err
     second = run(capsys, "finetune", data, "--from", pretrained, "--out", "2", "--preset", "quick", *ONE)
     assert second.code == 0, second.err
     taught = folder / "2" / "checkpoints" / "teacher.safetensors"
@@ -82,6 +82,7 @@ def test_each_stage_is_a_job_that_says_what_comes_next(capsys, folder, data):
     words = ("distill", data, "--teacher", taught, "--out", "3", "--preset", "quick", *STUDENT)
     third = run(capsys, *words)
     assert third.code == 0, third.err
+    assert "About " in second.err and "About " in third.err
     assert "student: distilled, 1 steps" in third.out and "--checkpoint" in third.out
     listed = run(capsys, "jobs", "list", folder, "--json").out.splitlines()
     kinds = {Path(one["path"]).name: one["kind"] for one in map(json.loads, listed)}

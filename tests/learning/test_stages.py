@@ -1,5 +1,6 @@
 """The stages of VpbSD on a data set and on a project: what each makes, from what, going on when stopped."""
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -156,6 +157,28 @@ def test_the_estimate_of_a_method_leaves_the_teacher_out_and_pretraining_has_its
     quick, published = (estimate_pretraining(preset, "cpu") for preset in ("quick", "published"))
     assert set(quick.stages) == {"pretrain"} and quick.seconds == quick.stages["pretrain"]
     assert published.seconds > 20 * quick.seconds and published.ram_bytes > quick.ram_bytes
+
+
+def test_every_stage_says_first_what_it_will_take(data, teacher, tmp_path):
+    """Nothing is read before it, so that who started weeks of work on a CPU by mistake sees it at once."""
+    published = PRESETS["published"]
+    starts = {
+        "pretrain": pretrain_from(data, tmp_path / "1", replace(published.pretrain, device="cpu")),
+        "teacher": teach_from(data, tmp_path / "2", replace(TEACH, device="cpu"), teacher),
+        "student": distill_from(data, tmp_path / "3", replace(DISTILL, device="cpu"), teacher),
+        "baseline": distill_from(
+            data, tmp_path / "4", replace(DISTILL, device="cpu", method="baseline"), None
+        ),
+    }
+    first = {name: next(iter(reports)) for name, reports in starts.items()}
+    assert all(isinstance(one, StagesPreflight) for one in first.values())
+    assert re.match(r"About \d{2,} h on cpu, .* GB of memory, .* MB of disk", first["pretrain"].text)
+    assert first["pretrain"].stages.keys() == {"pretrain"}
+    assert first["teacher"].stages.keys() == {"teacher"} and first["teacher"].seconds > 0
+    asked, plain = first["student"], first["baseline"]
+    assert asked.stages["answers"] > 0 == plain.stages["answers"] and asked.stages["teacher"] == 0
+    assert asked.stages["student"] == plain.stages["student"] > 0
+    assert asked.disk_bytes > plain.disk_bytes > 0 and asked.ram_bytes > plain.ram_bytes
 
 
 def test_a_preset_of_vpbsd_does_for_other_methods():

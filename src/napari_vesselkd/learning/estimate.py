@@ -1,13 +1,14 @@
-"""What "fine-tune the teacher, then distil a new student" will roughly take, said before it starts."""
+"""What the stages of VpbSD will roughly take, alone and in one go, said before they start."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
+from napari_vesselkd.checkpoints import Checkpoint
 from napari_vesselkd.distillation import METHODS
 from napari_vesselkd.learning.choosing import choose_teacher, preset_of
 from napari_vesselkd.learning.costs import giga_macs, parameters_of
@@ -15,7 +16,7 @@ from napari_vesselkd.models import Student, StudentConfig
 from napari_vesselkd.models.devices import checked_device
 from napari_vesselkd.models.teacher import Teacher, TeacherConfig
 from napari_vesselkd.reports import Report
-from napari_vesselkd.training.distill import distill_by
+from napari_vesselkd.training.distill import DistillConfig, distill_by
 from napari_vesselkd.training.presets import Preset
 from napari_vesselkd.training.pretrain import PretrainConfig
 from napari_vesselkd.training.teach import TeachConfig
@@ -73,55 +74,79 @@ def estimate_stages(
     ------
     As `choose_teacher`; DeviceError if there is no such device; InvalidInputError for an unknown preset.
     """
-    chosen, place = preset_of(preset), checked_device(device)
-    if method is not None:
-        chosen = replace(chosen, distill=distill_by(chosen.distill, method))
-    config = TeacherConfig.from_dict(choose_teacher(source, teacher).card.config)
-    network = Teacher(config)
-    cost, weights = giga_macs(network, config.patch), parameters_of(network)
-    student = giga_macs(Student(StudentConfig()), max(chosen.distill.patch))
-    stages = {
-        "teacher": 0.0 if method else cost * _teaching(chosen.teach) / _speed(place, config.network),
-        "answers": cost * _asking(chosen) / _speed(place, config.network),
-        "student": student * _learning(chosen) / _speed(place, "student"),
-    }
-    memory = int(weights * BYTES_PER_WEIGHT + cost * 1e9 * BYTES_PER_MAC * chosen.teach.batch)
-    return _preflight(stages, place, weights, memory, int(weights * BYTES_PER_WEIGHT + _kept(chosen)))
+    chosen = preset_of(preset)
+    config = chosen.distill if method is None else distill_by(chosen.distill, method)
+    found = choose_teacher(source, teacher)
+    return _of_stages(found, None if method else chosen.teach, config, checked_device(device))
 
 
-def estimate_teaching(
-    source: str | Path, preset: str | Preset = "quick", device: str = "auto", *, teacher: str = "auto"
+def estimate_pretraining(
+    preset: str | Preset | PretrainConfig = "quick", device: str = "auto"
 ) -> StagesPreflight:
-    """Estimate time, memory and disk of `teach_from` in the same way.
-
-    Raises
-    ------
-    As `estimate_stages`.
-    """
-    config = TeacherConfig.from_dict(choose_teacher(source, teacher).card.config)
-    return _one_stage("teacher", config, preset_of(preset).teach, checked_device(device))
-
-
-def estimate_pretraining(preset: str | Preset = "quick", device: str = "auto") -> StagesPreflight:
     """Estimate time, memory and disk of `pretrain_from` in the same way.
 
     Raises
     ------
     DeviceError if there is no such device; InvalidInputError for an unknown preset.
     """
-    chosen, place = preset_of(preset).pretrain, checked_device(device)
-    return _one_stage("pretrain", chosen.teacher, chosen, place)
+    chosen = preset if isinstance(preset, PretrainConfig) else preset_of(preset).pretrain
+    return _of_teaching(chosen.teacher, chosen, "pretrain", checked_device(device))
 
 
-def _one_stage(
-    name: str, config: TeacherConfig, chosen: PretrainConfig | TeachConfig, place: str
+def estimate_teaching(teacher: Checkpoint, config: TeachConfig) -> StagesPreflight:
+    """Estimate time, memory and disk of `teach_from` in the same way."""
+    network = TeacherConfig.from_dict(teacher.card.config)
+    return _of_teaching(network, config, "teacher", checked_device(config.device))
+
+
+def estimate_distilling(teacher: Checkpoint | None, config: DistillConfig) -> StagesPreflight:
+    """Estimate time, memory and disk of `distill_from` in the same way."""
+    return _of_stages(teacher, None, config, checked_device(config.device))
+
+
+def _of_teaching(
+    network: TeacherConfig, config: PretrainConfig | TeachConfig, stage: str, place: str
 ) -> StagesPreflight:
-    """Estimate a stage in which a teacher learns."""
+    """Return what one stage of a teacher takes."""
+    cost, weights = _sizes(network)
+    stages = {stage: cost * _teaching(config) / _speed(place, network.network)}
+    return _preflight(
+        stages, place, weights, _memory(cost, weights, config.batch), weights * BYTES_PER_WEIGHT
+    )
+
+
+def _of_stages(
+    teacher: Checkpoint | None, teach: TeachConfig | None, distill: DistillConfig, place: str
+) -> StagesPreflight:
+    """Return what teaching a student takes, behind the fine-tuning of its teacher where there is one."""
+    net = Student(StudentConfig())
+    student = giga_macs(net, max(distill.patch))
+    patches = distill.batch + distill.unlabelled
+    seen = distill.steps * distill.accumulate * patches
+    stages = dict.fromkeys(("teacher", "answers"), 0.0)
+    stages["student"] = student * PASSES * seen / _speed(place, "student")
+    kept = parameters_of(net) * BYTES_PER_WEIGHT + int(_kept(distill))
+    if teacher is None:
+        return _preflight(stages, place, 0, int(student * 1e9 * BYTES_PER_MAC * patches), kept)
+    network = TeacherConfig.from_dict(teacher.card.config)
+    (cost, weights), speed = _sizes(network), _speed(place, network.network)
+    stages["answers"] = cost * _asking(distill) / speed
+    asked = patches if METHODS[distill.method].needs_live_teacher else 1
+    memory = _memory(cost, weights, asked if teach is None else max(asked, teach.batch))
+    if teach is not None:
+        stages["teacher"] = cost * _teaching(teach) / speed
+    return _preflight(stages, place, weights, memory, weights * BYTES_PER_WEIGHT + kept)
+
+
+def _sizes(config: TeacherConfig) -> tuple[float, int]:
+    """Return the GMAC of a patch and the weights of a teacher."""
     network = Teacher(config)
-    cost, weights = giga_macs(network, config.patch), parameters_of(network)
-    stages = {name: cost * _teaching(chosen) / _speed(place, config.network)}
-    memory = int(weights * BYTES_PER_WEIGHT + cost * 1e9 * BYTES_PER_MAC * chosen.batch)
-    return _preflight(stages, place, weights, memory, weights * BYTES_PER_WEIGHT)
+    return giga_macs(network, config.patch), parameters_of(network)
+
+
+def _memory(cost: float, weights: int, patches: int) -> int:
+    """Return the bytes of a step of a teacher on so many patches at a time."""
+    return int(weights * BYTES_PER_WEIGHT + cost * 1e9 * BYTES_PER_MAC * patches)
 
 
 def _preflight(stages: dict[str, float], place: str, weights: int, memory: int, disk: int) -> StagesPreflight:
@@ -141,9 +166,9 @@ def _teaching(config: PretrainConfig | TeachConfig) -> float:
     return float(PASSES * config.steps * config.batch * config.accumulate)
 
 
-def _asking(preset: Preset) -> float:
+def _asking(config: DistillConfig) -> float:
     """Return the passes of a patch through the teacher for its answers."""
-    kind, config = METHODS[preset.distill.method], preset.distill
+    kind = METHODS[config.method]
     if not kind.needs_teacher:
         return 0.0
     if kind.needs_live_teacher:
@@ -152,16 +177,13 @@ def _asking(preset: Preset) -> float:
     return float(config.pool * (1 + kind.needs_unlabelled) * (1 + MIRRORINGS * soft))
 
 
-def _learning(preset: Preset) -> float:
-    """Return the passes of a patch through the student."""
-    config = preset.distill
-    return float(PASSES * config.steps * config.accumulate * (config.batch + config.unlabelled))
-
-
-def _kept(preset: Preset) -> float:
+def _kept(config: DistillConfig) -> float:
     """Return the bytes of the teacher's answers."""
-    voxels = math.prod(preset.distill.patch)
-    return 2.0 * preset.distill.pool * voxels / (1 if preset.distill.options.get("soft") else 8)
+    kind = METHODS[config.method]
+    if kind.needs_live_teacher or not kind.needs_teacher:
+        return 0.0
+    voxels = math.prod(config.patch) / (1 if config.options.get("soft") else 8)
+    return config.pool * (1 + kind.needs_unlabelled) * voxels
 
 
 def _speed(device: str, network: str) -> float:

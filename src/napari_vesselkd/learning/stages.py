@@ -17,6 +17,7 @@ from napari_vesselkd.errors import CheckpointNotFoundError, InvalidInputError, O
 from napari_vesselkd.learning.choosing import choose_teacher, network_of, preset_of, student_in_use
 from napari_vesselkd.learning.estimate import (
     StagesPreflight,
+    estimate_distilling,
     estimate_pretraining,
     estimate_stages,
     estimate_teaching,
@@ -82,7 +83,8 @@ def pretrain_from(
     Yields
     ------
     Report
-        As `training.pretrain.pretrain`; the checkpoint is added to the project.
+        First the `StagesPreflight`, then as `training.pretrain.pretrain`; the checkpoint is added to the
+        project.
 
     Raises
     ------
@@ -97,6 +99,7 @@ def pretrain_from(
     config = _named(config or PretrainConfig(), source, run)
     with output_errors(run):
         run.mkdir(parents=True, exist_ok=True)
+        yield estimate_pretraining(config, config.device)
         with _material(source, None, config.upper, held_out) as material:
             yield from _added(source, pretrain(material, run, config))
 
@@ -125,6 +128,7 @@ def teach_from(
         run.mkdir(parents=True, exist_ok=True)
         with ranks.first_before_others():
             start = kept_copy(run / "parent.safetensors", lambda: choose_teacher(source, parent))
+        yield estimate_teaching(start, config)
         yield from _copied(source, run, start)
         with _material(source, run / "data", _upper(start), held_out) as material:
             yield from _added(source, teach(material, start, run, config))
@@ -155,6 +159,7 @@ def distill_from(
         chosen = None
         if METHODS[config.method].needs_teacher:
             chosen = kept_copy(run / "teacher.safetensors", lambda: choose_teacher(source, teacher))
+        yield estimate_distilling(chosen, config)
         yield from _copied(source, run, chosen, upper=config.upper)
         upper = config.upper if chosen is None else _upper(chosen)
         with _material(source, run / "data", upper, held_out) as material:

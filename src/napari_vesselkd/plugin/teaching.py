@@ -44,6 +44,7 @@ def read_offer(project: Path, form: LearnForm) -> Offer:
         estimate_pretraining,
         estimate_stages,
         estimate_teaching,
+        preset_of,
     )
     from napari_vesselkd.training.presets import PRESETS
 
@@ -54,9 +55,10 @@ def read_offer(project: Path, form: LearnForm) -> Offer:
         if form.goal is Goal.PRETRAIN:
             estimate = estimate_pretraining(form.preset)
         else:
-            begins = choose_teacher(project, form.teacher).card.name
+            teacher = choose_teacher(project, form.teacher)
+            begins = teacher.card.name
             estimate = (
-                estimate_teaching(project, form.preset, teacher=form.teacher)
+                estimate_teaching(teacher, preset_of(form.preset).teach)
                 if form.goal is Goal.TUNE
                 else estimate_stages(project, form.preset, teacher=form.teacher, method=form.method or None)
             )
