@@ -132,6 +132,24 @@ def test_a_long_skeleton_is_compared_in_part_and_that_is_said(monkeypatch, masks
     assert "SMD compares about 20" in note
 
 
+@pytest.mark.parametrize("width", [2, 4, 6])
+def test_a_tube_without_a_skeleton_has_no_cldice_and_that_is_said(width):
+    """A straight tube of even width along an axis is thinned away (scikit-image issue 3757)."""
+    tube = np.zeros((12, 12, 30), np.uint8)
+    tube[3 : 3 + width, 3 : 3 + width] = 1
+    score = evaluate(tube, tube, (1, 1, 1))
+    assert score.dice == 1 and np.isnan([score.cldice, score.tprec, score.tsens, score.smd]).all()
+    assert [note.split(" has vessels but no skeleton")[0] for note in score.notes] == [
+        "The prediction",
+        "The reference",
+    ]
+    odd = np.zeros_like(tube)
+    odd[3 : 2 + width, 3 : 2 + width] = 1
+    assert evaluate(odd, odd, (1, 1, 1)).cldice == 1 and evaluate(odd, odd, (1, 1, 1)).notes == ()
+    (note,) = evaluate(odd, tube, (1, 1, 1)).notes
+    assert note.startswith("The reference has vessels but no skeleton")
+
+
 def test_bad_voxel_sizes_and_missing_files_are_named(tmp_path, masks):
     with pytest.raises(VoxelSizeError):
         evaluate(*masks, (0, 1, 1))

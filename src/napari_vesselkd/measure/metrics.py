@@ -44,7 +44,8 @@ class Metrics(Report):
         0..1; Dice and Jaccard are NaN if both masks are empty.
     cldice, tprec, tsens : float
         Centreline Dice, its precision and its sensitivity, 0..1; clDice is 0 if one mask is empty, NaN if
-        both are; a part without a skeleton is NaN.
+        both are; a part without a skeleton is NaN, and where a mask has vessels and no skeleton, `notes`
+        says so.
     hd95_voxels, hd95_um : float
         95th percentile Hausdorff distance, in voxels and in um. NaN if one of the masks is empty, whichever;
         `hd95_um` also if the voxel size is not known.
@@ -231,6 +232,7 @@ def _metrics(
         lines = centreline_dice(mask_p, mask_g, skeletons)
         points_p, points_g = (np.argwhere(line) for line in skeletons)
         notes += _sampled(len(points_p), len(points_g))
+        notes += _without_skeleton(overlap, len(points_p), len(points_g))
         distance = smd(points_p, points_g, compared.shape, spacing or (1.0, 1.0, 1.0))
         distance_paper = smd_paper(points_p, points_g, compared.shape)
         betti = betti_numbers(mask_p).errors(betti_numbers(mask_g))
@@ -265,6 +267,19 @@ def _metrics(
         voxel_size_um=spacing,
         notes=tuple(notes),
     )
+
+
+def _without_skeleton(overlap: Overlap, predicted: int, reference: int) -> list[str]:
+    """Say which mask has vessels and yet no skeleton, on which clDice and SMD rest."""
+    return [
+        f"The {role} has vessels but no skeleton, as straight tubes of an even width along an axis have none "
+        "in scikit-image (issue 3757): clDice and SMD say nothing about it."
+        for role, voxels, points in (
+            ("prediction", overlap.prediction_voxels, predicted),
+            ("reference", overlap.reference_voxels, reference),
+        )
+        if voxels and not points
+    ]
 
 
 def _sampled(predicted: int, reference: int) -> list[str]:
