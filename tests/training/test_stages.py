@@ -16,6 +16,7 @@ from napari_vesselkd.training.crops import Crop
 from napari_vesselkd.training.distill import DistillConfig, distill
 from napari_vesselkd.training.fit import FitProgress
 from napari_vesselkd.training.lessons import Lessons
+from napari_vesselkd.training.losses import LossConfig, segmentation_terms
 from napari_vesselkd.training.patches import Batch
 from napari_vesselkd.training.pretrain import (
     GENTLE,
@@ -331,3 +332,28 @@ def test_the_codebook_is_relied_on_without_skips_and_bypassed_with_them(tmp_path
         other = net.reconstruction(net._decode(net.quantiser.lookup(shuffled), skips, skip_keep))
         reliance = ((other - images) ** 2).mean() / ((view.reconstruction - images) ** 2).mean()
     assert low < float(reliance) < high
+
+
+@pytest.mark.slow
+def test_a_teacher_learns_one_patch_by_heart(tmp_path):
+    """Through its codebook and with its skip connections; in 2D, where a step takes a tenth of a second."""
+    torch.manual_seed(0)
+    net = Teacher(replace(TEACHER, spatial_dims=2))
+    rng, vessel = np.random.default_rng(0), np.zeros((64, 64), np.float32)
+    for y, x in rng.integers(4, 56, (4, 2)):
+        vessel[y : y + 3], vessel[:, x : x + 4] = 1, 1
+    image = (rng.normal(0.3, 0.1, vessel.shape) + 0.5 * vessel).clip(0, 1).astype(np.float32)
+    x, label = (torch.from_numpy(part)[None, None] for part in (image, vessel))
+    patch = Batch(x, label, label, torch.ones_like(label))
+
+    def terms_of(net, batch, step):
+        view = net.view(batch.image)
+        weights = LossConfig(cross_entropy=1.0, skeleton_recall=0.0)
+        return segmentation_terms(view.logits, batch, weights) | {"codebook": 0.1 * view.loss}
+
+    config = FitConfig(steps=70, learning_rate=1e-2, schedule="exponential", warmup=5, average=0.0)
+    list(fit(net, lambda number: patch, terms_of, config, tmp_path / "state"))
+    with torch.no_grad():
+        found = (net(x) > 0).float()
+    dice = 2 * (found * label).sum() / (found.sum() + label.sum())
+    assert dice > 0.9
