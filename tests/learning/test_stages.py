@@ -21,6 +21,7 @@ from napari_vesselkd.learning import (
     distill_from,
     estimate_stages,
     pretrain_from,
+    stages,
     teach_and_distill,
     teach_from,
 )
@@ -159,8 +160,9 @@ def test_the_estimate_of_a_method_leaves_the_teacher_out_and_pretraining_has_its
     assert published.seconds > 20 * quick.seconds and published.ram_bytes > quick.ram_bytes
 
 
-def test_every_stage_says_first_what_it_will_take(data, teacher, tmp_path):
+def test_every_stage_says_first_what_it_will_take(data, teacher, tmp_path, monkeypatch):
     """Nothing is read before it, so that who started weeks of work on a CPU by mistake sees it at once."""
+    monkeypatch.setattr(stages, "_material", lambda *_: pytest.fail("It began before it said so"))
     published = PRESETS["published"]
     starts = {
         "pretrain": pretrain_from(data, tmp_path / "1", replace(published.pretrain, device="cpu")),

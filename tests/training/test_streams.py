@@ -1,5 +1,7 @@
 """Patches come straight from chunked volumes, the same for the same number, and no more than is asked."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -150,6 +152,44 @@ def test_a_crop_is_a_source_with_its_own_labels():
     assert found.name == "block 3"
     np.testing.assert_array_equal(found.labels(Region.whole(label.shape)), label)
     assert Stream([found], SHAPE).read(Place(0, (0, 0, 0))).image == pytest.approx(0.5)
+
+
+def test_a_volume_eight_times_larger_costs_a_patch_no_more_chunks_and_keeps_nothing(tmp_path, monkeypatch):
+    """What memory of training on any volume rests on: per patch at most 2 x 3 x 3 chunks of 16^3."""
+    read, held = {}, {}
+    for times in (1, 2):
+        shape = tuple(times * side for side in (48, 96, 96))
+        path = tmp_path / f"{times}.ome.zarr"
+        rng = np.random.default_rng(0)
+        image = rng.integers(0, 100, shape).astype(np.uint16)
+        write_multiscale(path, image, voxel_size_um=(1, 1, 1), levels=1, chunk=(16, 16, 16))
+        monkeypatch.setattr(streams, "KEPT_BYTES", image.nbytes - 1)
+        with open_volume(path) as volume:
+            batches = StreamPatches(Stream([Source("volume", volume, IntensityWindow(0, 100))], SHAPE), 1)
+            batches(0)
+            counts = chunk_reads(volume, monkeypatch)
+            tracemalloc.start()
+            for number in range(1, 9):
+                batches(number)
+            held[times] = tracemalloc.get_traced_memory()[0]
+            tracemalloc.stop()
+            read[times] = len(counts) / 8
+            monkeypatch.undo()
+    assert 0 < read[1] <= 2 * 3 * 3 and 0 < read[2] <= 2 * 3 * 3
+    assert max(held.values()) < 256 * 2**10  # eight patches, as they were read and scaled, have 768 kB
+
+
+def chunk_reads(volume, monkeypatch):
+    """Return the list to which every chunk that is read from now on is added."""
+    found, store = [], type(volume.levels[0].store)
+    get = store.get
+
+    async def counted(self, key, *args, **options):
+        found.append(key)
+        return await get(self, key, *args, **options)
+
+    monkeypatch.setattr(store, "get", counted)
+    return found
 
 
 def test_a_stored_volume_gives_the_patches_of_the_array(tmp_path):
