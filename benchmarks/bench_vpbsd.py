@@ -63,7 +63,7 @@ FULL = (
     ("teach.decoder_rate", 1e-3),
     ("teach.precision", "bf16"),
     ("distill.steps", 10_000),
-    ("distill.pool", 1000),
+    ("distill.pool", 4000),  # places; labels alone draw a new one each time
 )
 REDUCED = (  # the bundled teacher knows phantoms already: it learns gently
     ("teach.steps", 120),
@@ -72,7 +72,7 @@ REDUCED = (  # the bundled teacher knows phantoms already: it learns gently
     ("teach.head_rate", 1e-5),
     ("teach.validate_every", 120),
     ("distill.steps", 600),
-    ("distill.pool", 120),
+    ("distill.pool", 300),
     ("distill.validate_every", 600),
 )
 INSTRUMENT = PhantomConfig(

@@ -13,7 +13,6 @@ import psutil
 import pytest
 
 from commandline import on_disk, run
-from napari_vesselkd.cli.staging import Given, distill_request
 from napari_vesselkd.jobs import JobState, RunFolder
 from napari_vesselkd.models.quantiser import QuantiserConfig
 from napari_vesselkd.training import teach
@@ -250,19 +249,6 @@ def test_a_bad_argument_is_refused(capsys, folder, data, teacher, narrow, words,
     command, *rest = words
     known = {"TEACHER": str(teacher), "NARROW": str(narrow)}
     refused(capsys, folder, (command, data, *(known.get(word, word) for word in rest)), message)
-
-
-@pytest.mark.parametrize("passes", [1, 2])
-def test_folders_from_before_students_accumulated_go_on(folder, data, passes):
-    """They have no such setting; what pretraining has always had stays."""
-    given = Given("quick", (), [f"accumulate={passes}"], None, None)
-    inside = Given("quick", (), [f"distill.accumulate={passes}"], None, None)
-    alone = distill_request(str(data), None, "baseline", given)(folder)
-    both = distill_request(str(folder / "a.vesselkd"), None, None, inside)(folder)
-    for values in (alone.settings(), both.settings()["distill"]):
-        assert values.get("accumulate") == (None if passes == 1 else passes)
-        assert values["unlabelled"] == 2
-    assert both.settings()["pretrain"]["accumulate"] == 1
 
 
 def test_one_group_no_unlabelled_volume_and_a_damaged_codebook_are_said(capsys, folder, teacher):

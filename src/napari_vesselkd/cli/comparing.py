@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from napari_vesselkd.cli.console import Console
 from napari_vesselkd.cli.outcome import comparison_lines
 from napari_vesselkd.cli.settings import assignment, differences
 from napari_vesselkd.cli.staging import PUBLISHED, Given
-from napari_vesselkd.cli.training_jobs import absolute, run_job, settings_of
+from napari_vesselkd.cli.training_jobs import absolute, plain, run_job
 from napari_vesselkd.errors import InvalidInputError, OutputBusyError
 from napari_vesselkd.learning.cell_folder import CellFolder
 from napari_vesselkd.learning.cells import CrossvalConfig
@@ -58,7 +58,7 @@ class CrossvalRequest:
     processes: int
 
     def settings(self) -> dict[str, Any]:
-        return {"source": str(self.source), "preset": self.preset, **settings_of(self.config)}
+        return {"source": str(self.source), "preset": self.preset, **plain(asdict(self.config))}
 
     def command(self) -> list[str]:
         words = [KIND, str(self.source), "--out", str(self.run), "--preset", self.preset]

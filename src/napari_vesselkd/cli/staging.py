@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from napari_vesselkd.cli.settings import assignment, build_config, differences
-from napari_vesselkd.cli.training_jobs import absolute, absolute_checkpoint, settings_of, source_of
+from napari_vesselkd.cli.training_jobs import absolute, absolute_checkpoint, plain, source_of
 from napari_vesselkd.errors import InvalidInputError
 from napari_vesselkd.learning import is_project
 from napari_vesselkd.learning.stages import (
@@ -74,7 +74,7 @@ class StageRequest:
             "preset": self.preset,
             **({"hold-out": list(self.held_out)} if self.held_out else {}),
             **self.options(),
-            **settings_of(self.chosen),
+            **plain(asdict(self.chosen)),
         }
 
     def command(self) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +18,6 @@ from napari_vesselkd.learning import is_project
 from napari_vesselkd.models import ranks
 from napari_vesselkd.project import Project
 from napari_vesselkd.reports import Notice, Report
-from napari_vesselkd.training.distill import DistillConfig
 
 
 class Request(Protocol):
@@ -177,19 +175,6 @@ def source_of(source: Path, run: Path) -> str:
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings as TOML gives them back: lists for tuples, and nothing for None."""
     return {str(key): _plain(value) for key, value in values.items() if value is not None}
-
-
-def settings_of(config: Any) -> dict[str, Any]:
-    """Return a config as config.toml has it.
-
-    That a student is taught by one pass per step is left out: folders from before it could be more have no
-    such setting, and go on.
-    """
-    values = plain(asdict(config))
-    taught = values if isinstance(config, DistillConfig) else values.get("distill", {})
-    if taught.get("accumulate") == 1:
-        del taught["accumulate"]
-    return values
 
 
 def _plain(value: Any) -> Any:
