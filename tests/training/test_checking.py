@@ -34,7 +34,7 @@ NAN, INFINITE = float("nan"), float("inf")
         (PretrainConfig, {"alpha": NAN}, "alpha"),
         (PretrainConfig, {"skip_keep": (2.0, -1.0)}, r"skip_keep is out of range: \(2.0, -1.0\) .*0..1"),
         (PretrainConfig, {"skip_keep": (0.0, 1.5)}, "skip_keep"),
-        (PretrainConfig, {"teacher": TeacherConfig(spatial_dims=2)}, "2 dimensions"),
+        (PretrainConfig, {"teacher": TeacherConfig(spatial_dims=2)}, "spatial_dims=2"),
         (PretrainConfig, {"learning_rate": NAN}, "learning rate"),
         (TeachConfig, {"skip_keep": -0.1}, "skip_keep"),
         (TeachConfig, {"reconstruction": INFINITE}, "reconstruction"),
