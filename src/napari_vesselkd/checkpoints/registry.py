@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from napari_vesselkd.checkpoints.card import CheckpointCard
-from napari_vesselkd.checkpoints.files import load_checkpoint, with_ending
+from napari_vesselkd.checkpoints.files import load_checkpoint, with_ending, write_aside
 from napari_vesselkd.errors import CheckpointError, CheckpointNotFoundError, OutputError
 from napari_vesselkd.geometry import checked_voxel_size
 
@@ -174,10 +173,5 @@ def _distance(ratio: float, anisotropy: Sequence[float]) -> float:
 def _copy_pair(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     for ending in (".safetensors", ".json"):
-        aside = target.with_name(f".{target.stem}{ending}.part")
-        try:
-            shutil.copyfile(with_ending(source, ending), aside)
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise
-        aside.replace(with_ending(target, ending))
+        final = with_ending(target, ending)
+        write_aside(final, with_ending(source, ending).read_bytes()).replace(final)

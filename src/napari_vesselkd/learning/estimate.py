@@ -17,6 +17,7 @@ from napari_vesselkd.models.devices import checked_device
 from napari_vesselkd.models.teacher import Teacher, TeacherConfig
 from napari_vesselkd.reports import Report
 from napari_vesselkd.training.distill import DistillConfig, distill_by
+from napari_vesselkd.training.pairing import keeps_soft
 from napari_vesselkd.training.presets import Preset
 from napari_vesselkd.training.pretrain import PretrainConfig
 from napari_vesselkd.training.teach import TeachConfig
@@ -173,8 +174,7 @@ def _asking(config: DistillConfig) -> float:
         return 0.0
     if kind.needs_live_teacher:
         return float(config.steps * config.accumulate * (config.batch + config.unlabelled))
-    soft = bool(config.options.get("soft", False))
-    return float(config.pool * (1 + kind.needs_unlabelled) * (1 + MIRRORINGS * soft))
+    return float(config.pool * (1 + kind.needs_unlabelled) * (1 + MIRRORINGS * keeps_soft(config)))
 
 
 def _kept(config: DistillConfig) -> float:
@@ -182,7 +182,7 @@ def _kept(config: DistillConfig) -> float:
     kind = METHODS[config.method]
     if kind.needs_live_teacher or not kind.needs_teacher:
         return 0.0
-    voxels = math.prod(config.patch) / (1 if config.options.get("soft") else 8)
+    voxels = math.prod(config.patch) / (1 if keeps_soft(config) else 8)
     return config.pool * (1 + kind.needs_unlabelled) * voxels
 
 

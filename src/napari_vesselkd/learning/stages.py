@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from napari_vesselkd.checkpoints import Checkpoint, CheckpointRegistry
 from napari_vesselkd.distillation import METHODS
@@ -262,7 +262,8 @@ def check_distill_from(
     """Raise at once what `distill_from` would raise in a new run after a while."""
     checked_device(config.device)
     check_free_name(source, _named(config, source, Path(run)).name)
-    chosen, loaded = None, cast(Any, None)
+    chosen: Checkpoint | None = None
+    loaded: Any = None
     if METHODS[config.method].needs_teacher:
         chosen = choose_teacher(source, teacher)
         loaded = chosen.load()

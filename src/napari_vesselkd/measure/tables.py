@@ -285,14 +285,9 @@ def _notes(scores: Sequence[Score], compared: Sequence[Difference], failed: Sequ
     ]
     cautions = dict.fromkeys(one.caution for one in compared if one.caution and one.metric in COMPARED)
     notes += [f"Caution: {caution}." for caution in cautions]
-    return (
-        *notes,
-        *(
-            [f"Failed and left out: {', '.join(failed)}. The same command tries them again."]
-            if failed
-            else []
-        ),
-    )
+    if failed:
+        notes.append(f"Failed and left out: {', '.join(failed)}. The same command tries them again.")
+    return tuple(notes)
 
 
 def _known(value: float | None) -> float | None:

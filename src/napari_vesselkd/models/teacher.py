@@ -226,9 +226,9 @@ class Teacher(nn.Module):
         """Return the logits (B, 1, *) that the decoder makes of given codes, without the skips of `x`."""
         return cast(Tensor, self.out(self._of_codes(x, indices)))
 
-    def check_sides(self, shape: Sequence[int]) -> None:
-        """Raise InvalidInputError if the network does not take images of this shape."""
-        sides = tuple(shape)
+    def check_sides(self, sides: Sequence[int]) -> None:
+        """Raise InvalidInputError if images of these sides do not fit."""
+        sides = tuple(sides)
         if any(side % step for side, step in zip(sides, self.total_stride, strict=True)):
             limit = f"multiples of {self.total_stride}"
         elif self.network.one_size and any(side != self.config.patch for side in sides):

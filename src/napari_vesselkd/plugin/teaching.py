@@ -57,11 +57,11 @@ def read_offer(project: Path, form: LearnForm) -> Offer:
         else:
             teacher = choose_teacher(project, form.teacher)
             begins = teacher.card.name
-            estimate = (
-                estimate_teaching(teacher, preset_of(form.preset).teach)
-                if form.goal is Goal.TUNE
-                else estimate_stages(project, form.preset, teacher=form.teacher, method=form.method or None)
-            )
+            if form.goal is Goal.TUNE:
+                estimate = estimate_teaching(teacher, preset_of(form.preset).teach)
+            else:
+                method = form.method or None
+                estimate = estimate_stages(project, form.preset, teacher=form.teacher, method=method)
     except (CheckpointError, CheckpointNotFoundError) as error:
         return Offer(descriptions, problem=_no_teacher(error, form.teacher), preset=preset)
     except VesselKDError as error:
@@ -72,7 +72,7 @@ def read_offer(project: Path, form: LearnForm) -> Offer:
         estimate.disk_bytes,
         shutil.disk_usage(project).free,
     )
-    return Offer(descriptions, begins, estimate.text, tight, preset=preset)
+    return Offer(descriptions, teacher=begins, estimate=estimate.text, tight=tight, preset=preset)
 
 
 def accelerators() -> int:

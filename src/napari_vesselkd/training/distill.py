@@ -37,6 +37,7 @@ from napari_vesselkd.training.lessons import LessonBatch, Lessons
 from napari_vesselkd.training.losses import LossConfig, segmentation_terms
 from napari_vesselkd.training.pairing import (
     Pair,
+    keeps_soft,
     method_config,
     new_student,
     paired,
@@ -269,7 +270,7 @@ def _asked(
 ) -> Generator[Report, None, list[TeacherCache]]:
     """Return the teacher's answers of each stream."""
     caches = []
-    soft = bool(getattr(method_config(config), "soft", False))
+    soft = keeps_soft(config)
     for name, stream in zip(("labelled", "unlabelled"), streams, strict=False):
         places = stream.places(config.pool, config.seed)
         caches.append(TeacherCache(folder / name, stream, places, soft=soft))

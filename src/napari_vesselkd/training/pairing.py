@@ -89,6 +89,11 @@ def method_config(config: DistillConfig) -> Any:
     return kind(**values)
 
 
+def keeps_soft(config: DistillConfig) -> bool:
+    """Whether a teacher's answers are kept as probabilities, see `TeacherCache`."""
+    return bool(getattr(method_config(config), "soft", False))
+
+
 def recipe_for(voxel_size_um: VoxelSize, config: DistillConfig) -> Recipe | None:
     """Return the bundled student's recipe whose network to take; None for the paper's."""
     if config.student == "paper":

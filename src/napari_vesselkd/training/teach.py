@@ -211,13 +211,14 @@ def _train(
     batches = StreamPatches(stream, config.batch, config.augment, config.seed)
     looked_at = [batches(-1 - n).image.to(device) for n in range(-(-LOOKED_AT // config.batch))]
     before = _codes(teacher, looked_at)
-    watch = CodebookWatch(teacher, torch.cat(looked_at)[:WATCHED])
+    watch = CodebookWatch(teacher, torch.cat(looked_at)[:WATCHED]) if config.codes == "following" else None
     weights = LossConfig(cross_entropy=config.cross_entropy, skeleton_recall=config.skeleton_recall)
 
     def terms_of(net: Teacher, batch: Batch, _step: int) -> dict[str, Tensor]:
         again = config.reconstruction > 0
         view = net.view(batch.image, skip_keep=config.skip_keep, reconstruct=again, of_codes=again)
-        watch.count(view.indices)
+        if watch is not None:
+            watch.count(view.indices)
         terms = segmentation_terms(view.logits, batch, weights) | {"codebook": config.alpha * view.loss}
         if again:
             terms["reconstruction"] = config.reconstruction * reconstruction_error(view, batch)
@@ -225,14 +226,15 @@ def _train(
 
     settings = config.fit_config(teacher.behind_codes)
     reports = fit(teacher, batches, terms_of, settings, run / "state.safetensors")
-    if config.codes == "following":
+    if watch is not None:
         reports = watch.over(reports, config.validate_every)
     crops = material.watched
     yield from watched(
         reports, lambda crop: probability(teacher, crop.scaled()), crops, run, config.validate_every
     )
     teacher.quantiser.freeze()
-    return teacher, float(np.mean(before != _codes(teacher, looked_at))), watch.last
+    changed = float(np.mean(before != _codes(teacher, looked_at)))
+    return teacher, changed, None if watch is None else watch.last
 
 
 @torch.no_grad()
